@@ -1,0 +1,34 @@
+// ComprExIT: explicit transmission from all layers of the frozen decoder into slots, without adapters and without
+// gradients in the encoder (methods.md section 4).
+#pragma once
+
+#include "precis/compress/compressor.h"
+#include "precis/compress/transmission.h"
+
+namespace precis {
+
+class Comprexit : public Compressor {
+ public:
+  Comprexit(const CompressorConfig& config, const Surroundings& surroundings);
+
+  Memory compress(const TokenBatch& context) override;
+  DecoderInput prompt(const Memory& memory, const TaskTokens& task) const override;
+
+  // Everything on the way, by context: windows and slots of a context's segments in order, absent ones zero.
+  struct Explanation {
+    Tensor x, gate;                   // [B, L, D], [B, L, N + 1]
+    Tensor seeds;                     // [B, M, D]
+    Tensor cost, mass, target, plan;  // [B, windows, ...]
+    Memory memory;
+  };
+  Explanation explain(const TokenBatch& context) const;
+
+ private:
+  bool decoder_bos_;
+  int64_t layers_;
+  std::shared_ptr<DepthwiseGate> gate_;
+  std::shared_ptr<WidthwiseTransport> transport_;
+  std::shared_ptr<Projector> projector_;
+};
+
+}  // namespace precis

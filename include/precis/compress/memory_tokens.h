@@ -1,0 +1,39 @@
+// The memory-token compressor: text and learned memory rows in one encoder pass under a mask. PIC, ICAE and
+// 500xCompressor are values of four independent fields: mask, carrier, positions, layout (methods.md sections 2, 5, 6).
+#pragma once
+
+#include "precis/compress/compressor.h"
+#include "precis/compress/projector.h"
+#include "precis/mask/positions.h"
+
+namespace precis {
+
+struct SegmentBatch;  // contexts cut into segments
+
+class MemoryTokens : public Compressor {
+ public:
+  MemoryTokens(const CompressorConfig& config, const Surroundings& surroundings);
+
+  Memory compress(const TokenBatch& context) override;
+  DecoderInput prompt(const Memory& memory, const TaskTokens& task) const override;
+  EncoderView encoder_view(const TokenBatch& context) const override;
+  void set_dropout_generator(const at::Generator& generator) override;
+
+ private:
+  SegmentShape shape_of(int64_t text) const;
+  SegmentShape padded_shape(const std::vector<SegmentShape>& shapes) const;
+  // All segments as one batch of rows, padded to `padded`.
+  EncoderPass encoder_pass(const SegmentBatch& batch, const std::vector<SegmentShape>& shapes, const SegmentShape& padded) const;
+  void set_positions(Memory& memory, const SegmentBatch& batch, const std::vector<SegmentShape>& shapes) const;
+  bool chunked() const { return mask_.memory_to_text != MemoryToText::global || config().chunk > 0; }
+
+  MaskSpec mask_;
+  PositionScheme positions_;
+  Layout layout_;
+  bool kv_, encoder_bos_, decoder_bos_;
+  std::shared_ptr<LoraSet> lora_;
+  std::shared_ptr<Projector> projector_;
+  Tensor memory_rows_, ae_row_, begin_row_, end_row_;
+};
+
+}  // namespace precis

@@ -1,0 +1,29 @@
+// SAC: tokens of the context itself become anchors, marked by an anchor embedding; their keys and values are the
+// memory. Re-implemented from arXiv 2510.08907 and lx-Meteors/SAC (methods.md section 3).
+#pragma once
+
+#include "precis/compress/compressor.h"
+
+namespace precis {
+
+// Rows (from 0) of the anchors in a chunk of n tokens at ratio r: every r-th from (r - 1) div 2, at least one.
+std::vector<int64_t> anchor_rows_of_chunk(int64_t n, int64_t ratio);
+
+class Sac : public Compressor {
+ public:
+  Sac(const CompressorConfig& config, const Surroundings& surroundings);
+
+  Memory compress(const TokenBatch& context) override;
+  DecoderInput prompt(const Memory& memory, const TaskTokens& task) const override;
+  EncoderView encoder_view(const TokenBatch& context) const override;
+  bool context_begins_with_bos() const override { return surroundings().adds_bos; }
+  void set_dropout_generator(const at::Generator& generator) override;
+
+ private:
+  AttentionPlan plan_of(const Tensor& anchors, const Tensor& lengths, int64_t width) const;
+
+  std::shared_ptr<LoraSet> lora_;
+  Tensor anchor_rows_, lm_row_, ae_row_;
+};
+
+}  // namespace precis

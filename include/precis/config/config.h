@@ -1,0 +1,266 @@
+// The one configuration tree. Every struct names its fields once, in `visit`; parsing, validation, printing, the
+// JSON Schema and docs/config.md are visitors over that one list (config/schema.h).
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace precis {
+
+// What a field may hold besides its type.
+struct Limits {
+  double low = -std::numeric_limits<double>::infinity();
+  double high = std::numeric_limits<double>::infinity();
+  std::vector<std::string> choices;  // for strings: the allowed values
+};
+inline Limits at_least(double low) { return {.low = low}; }
+inline Limits between(double low, double high) { return {.low = low, .high = high}; }
+inline Limits one_of(std::vector<std::string> choices) { return {.choices = std::move(choices)}; }
+
+struct ModelConfig {
+  std::string path, dtype = "auto", device = "cpu";
+  template <class V>
+  void visit(V& v) {
+    v("path", path, "the frozen decoder: a Hugging Face folder or a GGUF file");
+    v("dtype", dtype, "how its weights are kept; auto takes bfloat16 where the processor multiplies it natively",
+      one_of({"auto", "float32", "bfloat16"}));
+    v("device", device, "where it runs", one_of({"cpu", "cuda"}));
+  }
+};
+
+struct TokenizerConfig {
+  std::string path;
+  template <class V>
+  void visit(V& v) {
+    v("path", path, "a tokenizer file or folder; empty: the model's own");
+  }
+};
+
+// methods.md section 2.1; `preset` fills the fields, fields set by hand afterwards win.
+struct MaskConfig {
+  std::string preset = "pic", text_scope, text_sees_earlier_memory, memory_to_text, memory_to_memory, memory_sees_prefix;
+  int64_t window = 1;
+  template <class V>
+  void visit(V& v) {
+    v("preset", preset, "named mask; a field below overrides it, an empty one keeps it",
+      one_of({"pic", "pic-strict", "pic-recurrent", "pic-triangular", "pic-block", "icae"}));
+    v("text_scope", text_scope, "text sees all earlier text, or its own chunk only", one_of({"", "full", "chunk"}));
+    v("text_sees_earlier_memory", text_sees_earlier_memory, "text sees the memory of earlier chunks", one_of({"", "yes", "no"}));
+    v("memory_to_text", memory_to_text, "which chunks a memory slot reads", one_of({"", "own_chunk", "up_to", "window", "global"}));
+    v("memory_to_memory", memory_to_memory, "which memory slots it sees", one_of({"", "causal_all", "own_group", "self_only"}));
+    v("memory_sees_prefix", memory_sees_prefix, "memory sees the BOS prefix", one_of({"", "yes", "no"}));
+    v("window", window, "for memory_to_text = window: chunks before its own that a slot reads", at_least(0));
+  }
+};
+
+struct LoraConfig {
+  int64_t rank = 64;
+  double alpha = 32, dropout = 0.1;
+  std::vector<std::string> targets = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+  template <class V>
+  void visit(V& v) {
+    v("rank", rank, "rank of the encoder's low-rank updates; 0: the encoder is the decoder itself", between(0, 65536));
+    v("alpha", alpha, "the update is scaled by alpha / rank", at_least(0));
+    v("dropout", dropout, "dropout on the update's input while training", between(0, 0.999));
+    v("targets", targets, "adapted linear layers", one_of({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}));
+  }
+};
+
+// methods.md section 3.
+struct SacConfig {
+  std::string attention = "full";
+  bool anchor_embedding = true;
+  template <class V>
+  void visit(V& v) {
+    v("attention", attention, "inside a chunk: every token sees every token, or only anchors do, or none",
+      one_of({"full", "anchors", "causal"}));
+    v("anchor_embedding", anchor_embedding, "add the learned anchor embedding (off: the paper's ablation)");
+  }
+};
+
+// methods.md section 4.
+struct ComprexitConfig {
+  int64_t window = 128, gate_width = 256, metric_width = 256, sinkhorn_iterations = 30, top_k_layers = -1;
+  double gate_temperature = 0.7, epsilon = 0.1, mass_floor = 0.05, mass_temperature = 1.0;
+  template <class V>
+  void visit(V& v) {
+    v("window", window, "tokens of a transport window W", at_least(1));
+    v("gate_width", gate_width, "width e of the depth-wise gate", at_least(1));
+    v("gate_temperature", gate_temperature, "temperature of the gate's softmax over layers", at_least(1e-6));
+    v("metric_width", metric_width, "width of the space in which transport costs are measured", at_least(1));
+    v("epsilon", epsilon, "entropic regularisation of the transport", at_least(1e-6));
+    v("sinkhorn_iterations", sinkhorn_iterations, "Sinkhorn iterations, all with gradient", at_least(1));
+    v("mass_floor", mass_floor, "share of a token's source mass that is uniform", between(0, 1));
+    v("mass_temperature", mass_temperature, "temperature of the source masses", at_least(1e-6));
+    v("top_k_layers", top_k_layers, "stop the encoder after this many layers; -1: all", at_least(-1));
+  }
+};
+
+struct CompressorConfig {
+  std::string method = "pic";
+  int64_t ratio = 4, chunk = 0, slots = 0, segment_length = 256, memory_row_count = 0;
+  MaskConfig mask;
+  std::string carrier = "embedding", positions = "sequential", layout = "append", encoder_bos = "auto",
+              decoder_bos = "auto", memory_rows = "per_slot", memory_init = "embedding", projector = "mlp",
+              attention_path = "blocks";
+  bool memory_markers = false;
+  LoraConfig lora;
+  SacConfig sac;
+  ComprexitConfig comprexit;
+  template <class V>
+  void visit(V& v) {
+    v("method", method, "compression method; sets the defaults of the other fields", one_of({"pic", "icae", "500x", "sac", "comprexit", "mean-pool"}));
+    v("ratio", ratio, "text tokens per memory slot r", at_least(1));
+    v("chunk", chunk, "chunk length c in tokens, a multiple of the ratio; 0: the ratio (PIC)", at_least(0));
+    v("slots", slots, "without chunks: a fixed number of slots per segment; 0: by the ratio", at_least(0));
+    v("segment_length", segment_length, "longer contexts are cut into segments (SAC: chunks) of this many tokens", at_least(1));
+    v("mask", mask, "the encoder's attention mask");
+    v("carrier", carrier, "memory as soft-prompt rows, or as keys and values of every layer", one_of({"embedding", "kv"}));
+    v("positions", positions, "position ids of memory slots", one_of({"sequential", "epl", "chunk_end"}));
+    v("layout", layout, "all memory after the text, or each chunk's memory after the chunk", one_of({"append", "interleave"}));
+    v("encoder_bos", encoder_bos, "each segment begins with BOS; auto: where the tokenizer adds one", one_of({"auto", "yes", "no"}));
+    v("decoder_bos", decoder_bos, "the decoder's input begins with BOS", one_of({"auto", "yes", "no"}));
+    v("memory_markers", memory_markers, "learned begin and end rows around each segment's memory");
+    v("memory_rows", memory_rows, "one learned row per slot, or one shared row", one_of({"per_slot", "shared"}));
+    v("memory_row_count", memory_row_count, "rows of the learned table; 0: as many as a full segment has slots", at_least(0));
+    v("memory_init", memory_init, "standard deviation of the learned rows: the embedding table's, or 1", one_of({"embedding", "unit"}));
+    v("projector", projector, "between encoder and decoder", one_of({"none", "mlp"}));
+    v("attention_path", attention_path, "block plan (fast) or dense mask (its slow reference twin)", one_of({"blocks", "dense"}));
+    v("lora", lora, "low-rank adapters that turn the frozen decoder into the encoder");
+    v("sac", sac, "semantic anchors only");
+    v("comprexit", comprexit, "explicit transmission only");
+  }
+};
+
+struct DataConfig {
+  std::vector<std::string> train, eval;
+  std::string context_template = "{context}", query_template = "\nQuestion: {question}\nAnswer:",
+              answer_template = " {answer}", answer_end = "eos";
+  int64_t questions_per_context = 3, max_context_tokens = 512, max_task_tokens = 128, continuation_tokens = 64;
+  template <class V>
+  void visit(V& v) {
+    v("train", train, "training sets: SQuAD JSON or MRQA jsonl(.gz)");
+    v("eval", eval, "evaluation sets, same formats");
+    v("context_template", context_template, "the text that is compressed");
+    v("query_template", query_template, "what follows the memory");
+    v("answer_template", answer_template, "the supervised answer");
+    v("answer_end", answer_end, "what ends an answer in training", one_of({"eos", "newline"}));
+    v("questions_per_context", questions_per_context, "questions that share one compressed context in a training batch", at_least(1));
+    v("max_context_tokens", max_context_tokens, "longer contexts are left out of training", at_least(1));
+    v("max_task_tokens", max_task_tokens, "longer query + answer pairs are left out of training", at_least(2));
+    v("continuation_tokens", continuation_tokens, "tokens at the end of a context held back as the target of the lm objective", at_least(1));
+  }
+};
+
+struct ObjectiveConfig {
+  double ae = 0, lm = 0, qa = 1;
+  std::string mix = "joint";
+  template <class V>
+  void visit(V& v) {
+    v("ae", ae, "weight of reconstruction", at_least(0));
+    v("lm", lm, "weight of continuation", at_least(0));
+    v("qa", qa, "weight of question answering", at_least(0));
+    v("mix", mix, "all objectives in every batch, or one drawn per batch", one_of({"joint", "sample"}));
+  }
+};
+
+struct TrainConfig {
+  ObjectiveConfig objectives;
+  int64_t steps = 1000, batch = 4, warmup_steps = 20, log_interval = 10, save_interval = 200, eval_interval = 0, eval_limit = 60, keep = 2;
+  double max_seconds = 0, eval_seconds = 0, lr = 5e-4, final_lr_share = 0.1, weight_decay = 0, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, clip = 1;
+  std::string schedule = "cosine";
+  template <class V>
+  void visit(V& v) {
+    v("objectives", objectives, "what is learned");
+    v("steps", steps, "optimiser steps", at_least(0));
+    v("max_seconds", max_seconds, "stop after this many seconds of training, evaluations not counted; 0: no limit", at_least(0));
+    v("batch", batch, "contexts a step", at_least(1));
+    v("lr", lr, "peak learning rate", at_least(0));
+    v("schedule", schedule, "after warm-up", one_of({"constant", "linear", "cosine"}));
+    v("final_lr_share", final_lr_share, "learning rate at the end, as a share of the peak", between(0, 1));
+    v("warmup_steps", warmup_steps, "steps of linear warm-up", at_least(0));
+    v("weight_decay", weight_decay, "decoupled weight decay of AdamW", at_least(0));
+    v("beta1", beta1, "AdamW's first decay rate", between(0, 0.999999));
+    v("beta2", beta2, "AdamW's second decay rate", between(0, 0.9999999));
+    v("epsilon", epsilon, "AdamW's epsilon", at_least(0));
+    v("clip", clip, "largest gradient norm; 0: no clipping", at_least(0));
+    v("log_interval", log_interval, "steps between lines of metrics.jsonl", at_least(1));
+    v("save_interval", save_interval, "steps between checkpoints", at_least(1));
+    v("keep", keep, "checkpoints kept", at_least(1));
+    v("eval_interval", eval_interval, "steps between evaluations; 0: none by steps", at_least(0));
+    v("eval_seconds", eval_seconds, "seconds of training between evaluations; 0: none by time", at_least(0));
+    v("eval_limit", eval_limit, "questions of a periodic evaluation", at_least(1));
+  }
+};
+
+// A prompt of the uncompressed references; "{context}" and "{question}" are filled in.
+struct PromptConfig {
+  std::string name = "plain", with_context = "Context: {context}\nQuestion: {question}\nAnswer:",
+              without_context = "Question: {question}\nAnswer:";
+  template <class V>
+  void visit(V& v) {
+    v("name", name, "shown in the report beside each row that used it");
+    v("with_context", with_context, "prompt of full and truncate");
+    v("without_context", without_context, "prompt of none");
+  }
+};
+
+struct EvalConfig {
+  std::vector<std::string> compressors, references = {"full", "none", "truncate"};
+  int64_t limit = 0, batch = 8, max_new_tokens = 24, truncate_ratio = 0;
+  std::string answer_cut = "newline";
+  double target_em = 0;
+  PromptConfig prompt;
+  template <class V>
+  void visit(V& v) {
+    v("compressors", compressors, "run folders or exported compressors to evaluate");
+    v("references", references, "rows without compression", one_of({"full", "none", "truncate"}));
+    v("limit", limit, "questions to ask; 0: all", at_least(0));
+    v("batch", batch, "questions answered at once", at_least(1));
+    v("max_new_tokens", max_new_tokens, "longest answer in tokens", at_least(1));
+    v("truncate_ratio", truncate_ratio, "truncate keeps 1 token in this many; 0: the ratio of the first compressor", at_least(0));
+    v("answer_cut", answer_cut, "where a generated answer ends", one_of({"newline", "sentence"}));
+    v("target_em", target_em, "exit with 1 if the first compressor's exact match is below this", between(0, 100));
+    v("prompt", prompt, "prompt of the references");
+  }
+};
+
+struct RunConfig {
+  std::string dir;
+  int64_t seed = 1, threads = 0;
+  bool deterministic = true;
+  template <class V>
+  void visit(V& v) {
+    v("dir", dir, "folder of the run's files");
+    v("seed", seed, "seed of initial values, data order and dropout", at_least(0));
+    v("threads", threads, "processor threads; 0: all cores", at_least(0));
+    v("deterministic", deterministic, "only algorithms that repeat bit for bit");
+  }
+};
+
+struct Config {
+  ModelConfig model;
+  TokenizerConfig tokenizer;
+  CompressorConfig compressor;
+  DataConfig data;
+  TrainConfig train;
+  EvalConfig eval;
+  RunConfig run;
+  template <class V>
+  void visit(V& v) {
+    v("model", model, "the frozen decoder");
+    v("tokenizer", tokenizer, "text to token ids");
+    v("compressor", compressor, "what is trained");
+    v("data", data, "questions, contexts and their templates");
+    v("train", train, "optimisation");
+    v("eval", eval, "evaluation and references");
+    v("run", run, "where and how it runs");
+  }
+};
+
+// The defaults of a method's paper (methods.md sections 2.2, 3, 4, 5): what a config starts from.
+CompressorConfig compressor_defaults(const std::string& method);
+
+}  // namespace precis

@@ -1,0 +1,25 @@
+// Text generation by the frozen decoder: greedy or sampled, batches of unequal prompts, a preallocated cache.
+#pragma once
+
+#include <functional>
+
+#include "precis/model/decoder.h"
+
+namespace precis {
+
+struct GenerateOptions {
+  int64_t max_new_tokens = 64;
+  double temperature = 0;        // 0: greedy
+  int64_t top_k = 0;             // 0: all
+  double top_p = 1;
+  std::vector<int64_t> end_ids;  // a context stops before any of these
+  uint64_t seed = 1;             // of sampling
+};
+
+// Called with each new token of context `row`; returning false ends that context (a stop text was reached).
+using OnToken = std::function<bool(int64_t row, int64_t id)>;
+
+// New tokens of each context of the input (labels are ignored). Runs without gradients.
+std::vector<std::vector<int64_t>> generate(const Decoder& decoder, const DecoderInput& input, const GenerateOptions& options, const OnToken& on_token = {});
+
+}  // namespace precis

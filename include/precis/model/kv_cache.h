@@ -1,0 +1,49 @@
+// Keys and values of earlier rows: as a differentiable past (a memory in training) and as a preallocated cache that
+// generation fills row by row.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+namespace precis {
+
+using at::Tensor;
+
+struct LayerKv {
+  Tensor k, v;  // [B, K, M, d], keys rotated at their own positions
+};
+
+// Keys and values of every layer. Context b has lengths[b] of the M entries; the rest is padding at the end.
+struct PastKeyValues {
+  std::vector<LayerKv> layers;
+  Tensor lengths;  // int64 [B]
+
+  int64_t entries() const { return layers.at(0).k.size(2); }
+  // The contexts `index` (int64 [R]) selects, in that order, repeats allowed.
+  PastKeyValues select(const Tensor& index) const;
+};
+
+class KvCache {
+ public:
+  // Room for `capacity` entries of each of `batch` contexts in every layer.
+  KvCache(int64_t layers, int64_t batch, int64_t kv_heads, int64_t capacity, int64_t head_dim, at::TensorOptions options);
+
+  void start_from(const PastKeyValues& past);
+
+  // Puts rows [B, K, T, d] behind the lengths[b] entries of each context; returns all entries so far, padded.
+  LayerKv append(size_t layer, const Tensor& k, const Tensor& v);
+  void advance(const Tensor& new_rows /* int64 [B] */);  // after all layers: these many rows now count
+
+  const Tensor& lengths() const { return lengths_; }  // int64 [B]
+  int64_t capacity() const { return layers_.at(0).k.size(2); }
+  int64_t longest() const { return longest_; }
+
+ private:
+  std::vector<LayerKv> layers_;
+  Tensor lengths_;
+  int64_t longest_ = 0;
+  bool equal_lengths_ = true;
+};
+
+}  // namespace precis

@@ -1,0 +1,54 @@
+// Low-rank adapters as a set that is passed to a forward pass: y = W x + (alpha / rank) B(A(dropout(x))).
+// With the set the pass is the encoder, without it the plain frozen decoder; nothing is wrapped or copied.
+// Re-implemented from Hu et al. (2021), arXiv 2106.09685, with peft's initial values.
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace precis {
+
+using at::Tensor;
+
+// One adapted linear of every layer: its name and its widths.
+struct LoraTarget {
+  std::string name;  // "q_proj"
+  int64_t in, out;
+};
+
+struct LoraOptions {
+  int64_t rank = 64;
+  double alpha = 32;
+  double dropout = 0;
+  bool bound_by_rank = false;  // A uniform within 1/sqrt(rank) (SAC) instead of 1/sqrt(in) (peft)
+};
+
+// Trained tensors "<layer>.<target>.A" [rank, in] and ".B" [out, rank], fp32; B starts at zero.
+class LoraSet : public torch::nn::Module {
+ public:
+  LoraSet(int64_t layers, const std::vector<LoraTarget>& targets, LoraOptions options, at::Generator generator);
+
+  bool adapts(const std::string& target) const { return index_of(target).has_value(); }
+
+  // The update for one linear: [..., in] to [..., out], in the dtype of `x`; an undefined tensor if it is not adapted.
+  Tensor delta(int64_t layer, const std::string& target, const Tensor& x) const;
+
+  // Dropout masks of the coming pass are drawn from this generator (training mode only).
+  void set_dropout_generator(at::Generator generator) { dropout_generator_ = std::move(generator); }
+
+ private:
+  struct Pair {
+    Tensor a, b;
+  };
+  std::optional<size_t> index_of(const std::string& target) const;
+
+  LoraOptions options_;
+  std::vector<std::string> targets_;
+  std::vector<std::vector<Pair>> pairs_;  // [layer][target]
+  mutable std::optional<at::Generator> dropout_generator_;
+};
+
+}  // namespace precis

@@ -1,0 +1,92 @@
+#include "precis/compress/compressor.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <torch/torch.h>
+
+#include "precis/compress/comprexit.h"
+#include "precis/compress/mean_pool.h"
+#include "precis/compress/memory_tokens.h"
+#include "precis/compress/sac.h"
+#include "precis/core/error.h"
+#include "precis/core/strings.h"
+#include "precis/nn/cross_entropy.h"
+
+namespace precis {
+
+Compressor::Compressor(CompressorConfig config, Surroundings surroundings)
+    : config_(std::move(config)), surroundings_(std::move(surroundings)), generator_(at::detail::createCPUGenerator(surroundings_.seed)) {
+  check(surroundings_.decoder != nullptr, "a compressor needs a decoder");
+}
+
+EncoderView Compressor::encoder_view(const TokenBatch&) const {
+  throw Error({.what = "this method has no single encoder mask", .where = "compressor.method", .found = config_.method});
+}
+
+int64_t Compressor::trained_parameters() const {
+  int64_t count = 0;
+  for (const auto& parameter : parameters()) count += parameter.numel();
+  return count;
+}
+
+MemoryOrigin Compressor::origin() const {
+  return {config_.method, config_.ratio, decoder().fingerprint(), surroundings_.tokenizer_hash};
+}
+
+Tensor Compressor::learned_rows(const std::string& name, int64_t n, double mean, double deviation) {
+  const int64_t D = decoder().config().hidden;
+  const Tensor rows = torch::empty(n == 0 ? std::vector<int64_t>{D} : std::vector<int64_t>{n, D}).normal_(mean, deviation, generator_);
+  return register_parameter(name, rows.to(decoder().device()));
+}
+
+bool Compressor::use_bos(const std::string& setting, const char* key) const {
+  if (setting == "no" || (setting == "auto" && !surroundings_.adds_bos)) return false;
+  if (surroundings_.bos_id < 0) {
+    throw Error({.what = "the tokenizer has no BOS token", .where = cat("compressor.", key), .expected = "auto or no", .found = setting});
+  }
+  return true;
+}
+
+namespace {
+
+template <class Method>
+std::shared_ptr<Compressor> make_method(const CompressorConfig& config, const Compressor::Surroundings& surroundings) {
+  return std::make_shared<Method>(config, surroundings);
+}
+
+}  // namespace
+
+CompressorRegistry CompressorRegistry::built_in() {
+  CompressorRegistry registry;
+  registry.add("pic", make_method<MemoryTokens>);
+  registry.add("icae", make_method<MemoryTokens>);
+  registry.add("500x", make_method<MemoryTokens>);
+  registry.add("sac", make_method<Sac>);
+  registry.add("mean-pool", make_method<MeanPool>);
+  registry.add("comprexit", make_method<Comprexit>);
+  return registry;
+}
+
+std::vector<std::string> CompressorRegistry::methods() const {
+  std::vector<std::string> names;
+  for (const auto& [name, factory] : factories_) names.push_back(name);
+  return names;
+}
+
+std::shared_ptr<Compressor> CompressorRegistry::make(const CompressorConfig& config, const Compressor::Surroundings& surroundings) const {
+  const auto found = factories_.find(config.method);
+  if (found == factories_.end()) {
+    const std::string near = nearest_word(config.method, methods());
+    throw Error({.what = "unknown method", .where = "compressor.method", .expected = "one of " + join(methods(), ", "), .found = excerpt(config.method),
+                 .hint = near.empty() ? "" : "did you mean " + near + "?"});
+  }
+  return found->second(config, surroundings);
+}
+
+LossSum decoder_loss(const Decoder& decoder, const DecoderInput& input) {
+  const Tensor labels = input.labels.flatten().to(decoder.device());
+  const Tensor supervised = labels.ne(-100).nonzero().squeeze(1);
+  const Tensor rows = decoder.hidden(input).flatten(0, 1).index_select(0, supervised);
+  return {linear_cross_entropy_sum(rows, decoder.classifier(), labels.index_select(0, supervised)), supervised.size(0)};
+}
+
+}  // namespace precis

@@ -1,0 +1,177 @@
+#include "precis/compress/memory_tokens.h"
+
+#include <torch/torch.h>
+
+#include "encoder_parts.h"
+#include "precis/core/error.h"
+#include "precis/core/strings.h"
+#include "prompt.h"
+
+namespace precis {
+namespace {
+
+void check_fields(const CompressorConfig& c) {
+  if (c.chunk > 0 && c.chunk % c.ratio != 0) {
+    throw Error({.what = "the chunk is no multiple of the ratio", .where = "compressor.chunk", .expected = cat("a multiple of ", c.ratio), .found = cat(c.chunk)});
+  }
+  if (c.memory_markers && (c.positions != "sequential" || c.carrier != "embedding")) {
+    throw Error({.what = "memory markers need sequential positions and the embedding carrier", .where = "compressor.memory_markers"});
+  }
+  if (c.carrier == "kv" && c.projector != "none") {
+    throw Error({.what = "keys and values have no projector", .where = "compressor.projector", .expected = "none with compressor.carrier = kv", .found = c.projector});
+  }
+}
+
+}  // namespace
+
+MemoryTokens::MemoryTokens(const CompressorConfig& c, const Surroundings& surroundings)
+    : Compressor(c, surroundings),
+      mask_(mask_spec(c.mask)),
+      positions_(position_scheme(c.positions)),
+      layout_(c.layout == "append" ? Layout::append : Layout::interleave),
+      kv_(c.carrier == "kv"),
+      encoder_bos_(use_bos(c.encoder_bos, "encoder_bos")),
+      decoder_bos_(use_bos(c.decoder_bos, "decoder_bos")) {
+  check_fields(c);
+  lora_ = make_lora(c.lora, decoder(), generator());
+  if (lora_) register_module("lora", lora_);
+  const double deviation = decoder().embedding_table().to(torch::kFloat).std().item<double>();
+  const int64_t rows = c.memory_rows == "shared" ? 1 : c.memory_row_count > 0 ? c.memory_row_count : shape_of(c.segment_length).slots;
+  memory_rows_ = learned_rows("memory_rows", rows, 0, c.memory_init == "unit" ? 1 : deviation);
+  if (kv_) return;
+  ae_row_ = learned_rows("ae_row", 0, 0, deviation);
+  if (c.memory_markers) {
+    begin_row_ = learned_rows("mem_begin_row", 0, 0, deviation);
+    end_row_ = learned_rows("mem_end_row", 0, 0, deviation);
+  }
+  if (c.projector == "mlp") projector_ = register_module("projector", Projector::with_norm(decoder().config().hidden, generator()));
+}
+
+void MemoryTokens::set_dropout_generator(const at::Generator& generator) {
+  if (lora_) lora_->set_dropout_generator(generator);
+}
+
+SegmentShape MemoryTokens::shape_of(int64_t text) const {
+  const int64_t prefix = encoder_bos_ ? 1 : 0;
+  if (chunked()) {
+    const int64_t chunk = config().chunk > 0 ? config().chunk : config().ratio, group = chunk / config().ratio;
+    return {prefix, text, chunk, group, slots_of(text, chunk, group)};
+  }
+  const int64_t slots = config().slots > 0 ? config().slots : (text + config().ratio - 1) / config().ratio;
+  return {prefix, text, text, slots, slots};
+}
+
+SegmentShape MemoryTokens::padded_shape(const std::vector<SegmentShape>& shapes) const {
+  SegmentShape padded = shapes.front();
+  for (const auto& shape : shapes) {
+    padded.text = std::max(padded.text, shape.text);
+    padded.slots = std::max(padded.slots, shape.slots);
+  }
+  if (!chunked()) {
+    padded.chunk = padded.text;
+    padded.group = padded.slots;
+  }
+  if (config().memory_rows == "per_slot" && padded.slots > memory_rows_.size(0)) {
+    throw Error({.what = "a segment has more slots than there are learned rows", .where = "compressor.memory_row_count",
+                 .expected = cat("at least ", padded.slots), .found = cat(memory_rows_.size(0))});
+  }
+  return padded;
+}
+
+EncoderPass MemoryTokens::encoder_pass(const SegmentBatch& batch, const std::vector<SegmentShape>& shapes, const SegmentShape& padded) const {
+  const int64_t n = batch.ids.size(0), P = padded.prefix;
+  Tensor positions = torch::zeros({n, padded.rows()}, torch::kLong);
+  std::vector<int64_t> slots;
+  for (int64_t i = 0; i < n; ++i) {
+    const SegmentShape& own = shapes[static_cast<size_t>(i)];
+    const std::vector<int64_t> at = encoder_positions(own, positions_, layout_);
+    // Key/value memories of a context keep counting over its segments, so that no two entries share a position.
+    const int64_t offset = kv_ ? batch.start[static_cast<size_t>(i)] : 0;
+    for (int64_t row = 0; row < own.rows(); ++row) {
+      const int64_t padded_row = row < P + own.text ? row : row - own.text + padded.text;
+      positions.data_ptr<int64_t>()[i * padded.rows() + padded_row] = at[static_cast<size_t>(row)] + offset;
+    }
+    slots.push_back(own.slots);
+  }
+  std::vector<Tensor> rows;
+  if (P > 0) rows.push_back(decoder().embed(torch::full({n, P}, surroundings().bos_id, torch::kLong)));
+  rows.push_back(decoder().embed(batch.ids));
+  const Tensor memory = config().memory_rows == "shared" ? memory_rows_.expand({padded.slots, -1}) : memory_rows_.narrow(0, 0, padded.slots);
+  rows.push_back(memory.to(decoder().dtype()).unsqueeze(0).expand({n, -1, -1}));
+  const Tensor text_lengths = batch.lengths.to(decoder().device()), memory_lengths = to_tensor(slots).to(decoder().device());
+  const AttentionPlan plan = config().attention_path == "dense" ? dense_plan(mask_, padded, text_lengths, memory_lengths)
+                                                                : block_plan(mask_, padded, text_lengths, memory_lengths);
+  return {torch::cat(rows, 1), positions, plan, lora_.get()};
+}
+
+void MemoryTokens::set_positions(Memory& memory, const SegmentBatch& batch, const std::vector<SegmentShape>& shapes) const {
+  if (positions_ == PositionScheme::sequential && !kv_) return set_sequential_positions(memory, decoder_bos_, config().memory_markers);
+  std::vector<std::vector<int64_t>> positions(static_cast<size_t>(memory.source_tokens.size(0)));
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    const std::vector<int64_t> at = encoder_positions(shapes[i], positions_, layout_);
+    const int64_t first_slot = shapes[i].prefix + shapes[i].text;
+    for (int64_t j = 0; j < shapes[i].slots; ++j) {
+      positions[static_cast<size_t>(batch.context[i])].push_back(at[static_cast<size_t>(first_slot + j)] + batch.start[i]);
+    }
+  }
+  memory.position_ids = to_padded_tensor(positions, 0);
+  memory.next_position = memory.source_tokens + (encoder_bos_ ? 1 : 0);
+  if (positions_ == PositionScheme::sequential) memory.next_position = memory.next_position + memory.lengths;
+}
+
+Memory MemoryTokens::compress(const TokenBatch& context) {
+  check_contexts(context, decoder());
+  const SegmentBatch batch = cut_segments(context, config().segment_length);
+  std::vector<SegmentShape> shapes;
+  std::vector<int64_t> slots;
+  for (int64_t i = 0; i < batch.lengths.size(0); ++i) {
+    shapes.push_back(shape_of(batch.lengths[i].item<int64_t>()));
+    slots.push_back(shapes.back().slots);
+  }
+  const SegmentShape padded = padded_shape(shapes);
+  const EncoderPass pass = encoder_pass(batch, shapes, padded);
+  Memory memory{.source_tokens = context.lengths.cpu(), .origin = origin()};
+  const auto source = place_slots(memory, batch, slots, padded.slots);
+  set_positions(memory, batch, shapes);
+  const int64_t first_slot = padded.prefix + padded.text;
+  if (!kv_) {
+    const Tensor rows = gather_entries(decoder().encode(pass, first_slot), source);
+    memory.content = EmbeddingMemory{projector_ ? projector_->forward(rows) : rows, rows};
+    return memory;
+  }
+  const Tensor index = (first_slot + torch::arange(padded.slots)).unsqueeze(0).expand({pass.rows.size(0), -1});
+  KvMemory kv{{}, memory.lengths};
+  for (const auto& layer : decoder().encode_keys_values(pass, index)) kv.layers.push_back(gather_kv_entries(layer, source));
+  memory.content = std::move(kv);
+  return memory;
+}
+
+DecoderInput MemoryTokens::prompt(const Memory& memory, const TaskTokens& task) const {
+  if (!kv_) {
+    return embedding_prompt(decoder(), surroundings().bos_id,
+                            {decoder_bos_, positions_ == PositionScheme::sequential, ae_row_, begin_row_, end_row_}, memory, task);
+  }
+  if (task.task == Task::ae && !decoder_bos_) {
+    throw Error({.what = "reconstruction from keys and values is asked for by BOS alone", .where = "compressor.decoder_bos",
+                 .expected = "yes, with a tokenizer that has BOS", .found = config().decoder_bos});
+  }
+  PromptBuilder builder(decoder(), task);
+  const int64_t bos = decoder_bos_ ? builder.add_token(surroundings().bos_id) : -1;
+  for (int64_t r = 0; r < builder.rows(); ++r) {
+    const bool restarts = task.task == Task::ae && positions_ != PositionScheme::sequential;
+    int64_t next = restarts ? 0 : memory.next_position[builder.memory_of(r)].item<int64_t>();
+    if (decoder_bos_) builder.push(r, bos, next++);
+    builder.push_task(r, next);
+  }
+  return builder.finish(std::get<KvMemory>(memory.content).select(task.memory_index.to(decoder().device())));
+}
+
+EncoderView MemoryTokens::encoder_view(const TokenBatch& context) const {
+  const SegmentShape shape = shape_of(std::min(config().segment_length, context.lengths[0].item<int64_t>()));
+  const std::vector<int64_t> append = encoder_positions(shape, positions_, layout_);
+  std::vector<int64_t> positions;
+  for (const int64_t row : layout_order(shape, layout_)) positions.push_back(append[static_cast<size_t>(row)]);
+  return {dense_mask(mask_, shape, layout_), to_tensor(positions)};
+}
+
+}  // namespace precis

@@ -1,0 +1,123 @@
+#include "prompt.h"
+
+#include <torch/torch.h>
+
+#include "precis/core/error.h"
+
+namespace precis {
+
+PromptBuilder::PromptBuilder(const Decoder& decoder, const TaskTokens& task)
+    : decoder_(decoder), task_(task), memory_index_(task.memory_index.cpu()), items_(static_cast<size_t>(task.ids.size(0))) {
+  task_start_ = add_rows(decoder.embed(task.ids).flatten(0, 1));
+}
+
+int64_t PromptBuilder::add_rows(const Tensor& rows) {
+  const Tensor flat = rows.dim() == 1 ? rows.unsqueeze(0) : rows;
+  bank_.push_back(flat.to(decoder_.dtype()));
+  bank_size_ += flat.size(0);
+  return bank_size_ - flat.size(0);
+}
+
+int64_t PromptBuilder::add_token(int64_t id) { return add_rows(decoder_.embed(torch::tensor({id}))); }
+
+void PromptBuilder::push(int64_t r, int64_t bank_index, int64_t position) {
+  items_[static_cast<size_t>(r)].push_back({bank_index, position, -100});
+}
+
+void PromptBuilder::push_task(int64_t r, int64_t first_position) {
+  auto& items = items_[static_cast<size_t>(r)];
+  const int64_t length = task_.lengths[r].item<int64_t>(), width = task_.ids.size(1);
+  const bool training = task_.labels.defined();
+  const int64_t* labels = training ? task_.labels.data_ptr<int64_t>() + r * width : nullptr;
+  if (training && length > 0 && !items.empty()) items.back().label = labels[0];
+  for (int64_t t = 0; t < (training ? length - 1 : length); ++t) {
+    items.push_back({task_start_ + r * width + t, first_position + t, training ? labels[t + 1] : -100});
+  }
+}
+
+DecoderInput PromptBuilder::finish(std::optional<PastKeyValues> past) {
+  size_t longest = 1;
+  for (const auto& row : items_) longest = std::max(longest, row.size());
+  const int64_t R = rows(), T = static_cast<int64_t>(longest);
+  Tensor index = torch::zeros({R, T}, torch::kLong), positions = torch::zeros({R, T}, torch::kLong);
+  Tensor labels = torch::full({R, T}, -100, torch::kLong), lengths = torch::zeros({R}, torch::kLong);
+  for (int64_t r = 0; r < R; ++r) {
+    const auto& items = items_[static_cast<size_t>(r)];
+    check(!items.empty(), "a decoder input without rows");
+    lengths.data_ptr<int64_t>()[r] = static_cast<int64_t>(items.size());
+    for (size_t t = 0; t < items.size(); ++t) {
+      const auto at = static_cast<size_t>(r * T) + t;
+      index.data_ptr<int64_t>()[at] = items[t].bank_index;
+      positions.data_ptr<int64_t>()[at] = items[t].position;
+      labels.data_ptr<int64_t>()[at] = items[t].label;
+    }
+  }
+  const Tensor bank = torch::cat(bank_);
+  const Tensor rows = bank.index_select(0, index.flatten().to(bank.device())).view({R, T, -1});
+  return {rows, lengths, positions.to(bank.device()), task_.labels.defined() ? labels : Tensor(), std::move(past)};
+}
+
+DecoderInput embedding_prompt(const Decoder& decoder, int64_t bos_id, const EmbeddingPrompt& form, const Memory& memory, const TaskTokens& task) {
+  const Tensor& rows = std::get<EmbeddingMemory>(memory.content).rows;
+  const int64_t M = rows.size(1);
+  PromptBuilder builder(decoder, task);
+  const int64_t memory_start = builder.add_rows(rows.flatten(0, 1));
+  const int64_t bos = form.bos ? builder.add_token(bos_id) : -1;
+  const int64_t ae = task.task == Task::ae ? builder.add_rows(form.ae_row) : -1;
+  const bool markers = form.begin_row.defined();
+  const int64_t begin = markers ? builder.add_rows(form.begin_row) : -1, end = markers ? builder.add_rows(form.end_row) : -1;
+  const Tensor segments = memory.segments.cpu(), positions = memory.position_ids.cpu();
+  for (int64_t r = 0; r < builder.rows(); ++r) {
+    const int64_t b = builder.memory_of(r), length = memory.lengths[b].item<int64_t>();
+    const int64_t* segment = segments.data_ptr<int64_t>() + b * M;
+    const int64_t* position = positions.data_ptr<int64_t>() + b * M;
+    if (form.bos) builder.push(r, bos, 0);
+    for (int64_t j = 0; j < length; ++j) {
+      if (markers && (j == 0 || segment[j] != segment[j - 1])) builder.push(r, begin, position[j] - 1);
+      builder.push(r, memory_start + b * M + j, position[j]);
+      if (markers && (j + 1 == length || segment[j + 1] != segment[j])) builder.push(r, end, position[j] + 1);
+    }
+    int64_t next = memory.next_position[b].item<int64_t>();
+    if (task.task == Task::ae) {
+      if (!form.sequential) next = 0;
+      builder.push(r, ae, next++);
+    }
+    builder.push_task(r, next);
+  }
+  return builder.finish();
+}
+
+void set_sequential_positions(Memory& memory, bool bos, bool markers) {
+  const Tensor segments = memory.segments.cpu();
+  memory.position_ids = torch::zeros_like(segments);
+  memory.next_position = torch::zeros({segments.size(0)}, torch::kLong);
+  for (int64_t b = 0; b < segments.size(0); ++b) {
+    int64_t next = bos ? 1 : 0;
+    const int64_t M = segments.size(1), length = memory.lengths[b].item<int64_t>();
+    const int64_t* segment = segments.data_ptr<int64_t>() + b * M;
+    for (int64_t j = 0; j < length; ++j) {
+      if (markers && j > 0 && segment[j] != segment[j - 1]) ++next;  // the end marker of the segment before
+      if (markers && (j == 0 || segment[j] != segment[j - 1])) ++next;
+      memory.position_ids.data_ptr<int64_t>()[b * M + j] = next++;
+    }
+    memory.next_position.data_ptr<int64_t>()[b] = next + (markers && length > 0 ? 1 : 0);
+  }
+}
+
+Tensor gather_entries(const Tensor& rows, const std::vector<std::vector<int64_t>>& source) {
+  size_t longest = 0;
+  for (const auto& context : source) longest = std::max(longest, context.size());
+  const int64_t B = static_cast<int64_t>(source.size()), M = static_cast<int64_t>(longest);
+  Tensor index = torch::zeros({B, M}, torch::kLong);
+  for (int64_t b = 0; b < B; ++b) {
+    const auto& context = source[static_cast<size_t>(b)];
+    std::copy(context.begin(), context.end(), index.data_ptr<int64_t>() + b * M);
+  }
+  return rows.flatten(0, 1).index_select(0, index.flatten().to(rows.device())).unflatten(0, {B, M});
+}
+
+LayerKv gather_kv_entries(const LayerKv& layer, const std::vector<std::vector<int64_t>>& source) {
+  return {gather_entries(layer.k.transpose(1, 2), source).transpose(1, 2), gather_entries(layer.v.transpose(1, 2), source).transpose(1, 2)};
+}
+
+}  // namespace precis

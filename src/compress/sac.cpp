@@ -1,0 +1,106 @@
+#include "precis/compress/sac.h"
+
+#include <torch/torch.h>
+
+#include "encoder_parts.h"
+#include "precis/core/error.h"
+#include "precis/core/strings.h"
+#include "prompt.h"
+
+namespace precis {
+
+std::vector<int64_t> anchor_rows_of_chunk(int64_t n, int64_t ratio) {
+  std::vector<int64_t> rows;
+  for (int64_t row = (ratio - 1) / 2; row < n; row += ratio) rows.push_back(row);
+  if (rows.empty()) rows.push_back(0);
+  return rows;
+}
+
+Sac::Sac(const CompressorConfig& c, const Surroundings& surroundings) : Compressor(c, surroundings) {
+  if (c.carrier != "kv") throw Error({.what = "SAC's memory is keys and values", .where = "compressor.carrier", .expected = "kv", .found = c.carrier});
+  lora_ = make_lora(c.lora, decoder(), generator(), true);
+  if (lora_) register_module("lora", lora_);
+  if (c.sac.anchor_embedding) {
+    anchor_rows_ = learned_rows("anchor_rows", static_cast<int64_t>(anchor_rows_of_chunk(c.segment_length, c.ratio).size()), 0, 0.02);
+  }
+  const Tensor table = decoder().embedding_table().to(torch::kFloat);
+  lm_row_ = learned_rows("lm_row", 0, table.mean().item<double>(), table.std().item<double>());
+  ae_row_ = learned_rows("ae_row", 0, table.mean().item<double>(), table.std().item<double>());
+}
+
+void Sac::set_dropout_generator(const at::Generator& generator) {
+  if (lora_) lora_->set_dropout_generator(generator);
+}
+
+AttentionPlan Sac::plan_of(const Tensor& anchors, const Tensor& lengths, int64_t width) const {
+  if (config().sac.attention == "causal") return AttentionPlan::causal();
+  const bool equal = lengths.min().item<int64_t>() == width;
+  const Tensor key_lengths = equal ? Tensor() : lengths.to(decoder().device());
+  const bool full = config().sac.attention == "full";
+  if (config().attention_path != "dense") {
+    return full ? AttentionPlan::full(key_lengths) : AttentionPlan::causal_with_anchors(anchors.to(decoder().device()), key_lengths);
+  }
+  // The reference twin: who may see what, as a matrix. Rows of padding see themselves.
+  Tensor mask = torch::ones({lengths.size(0), width, width}, torch::kBool);
+  if (!full) {
+    const Tensor is_anchor = torch::zeros({lengths.size(0), width + 1}, torch::kBool).scatter(1, anchors, true).narrow(1, 0, width);
+    mask = mask.tril().logical_or(is_anchor.unsqueeze(2));
+  }
+  mask = mask.logical_and(length_mask(lengths, width).unsqueeze(1)).logical_or(torch::eye(width).to(torch::kBool));
+  return AttentionPlan::dense(mask.unsqueeze(1).to(decoder().device()));
+}
+
+Memory Sac::compress(const TokenBatch& context) {
+  check_contexts(context, decoder());
+  const SegmentBatch chunks = cut_segments(context, config().segment_length);
+  const int64_t n = chunks.ids.size(0), width = chunks.ids.size(1);
+  std::vector<std::vector<int64_t>> anchors_of_chunk, entry_positions(static_cast<size_t>(context.lengths.size(0)));
+  std::vector<int64_t> counts;
+  Tensor positions = torch::arange(1, width + 1).unsqueeze(0) + to_tensor(chunks.start).unsqueeze(1);
+  for (int64_t i = 0; i < n; ++i) {
+    const auto chunk = static_cast<size_t>(i);
+    anchors_of_chunk.push_back(anchor_rows_of_chunk(chunks.lengths[i].item<int64_t>(), config().ratio));
+    counts.push_back(static_cast<int64_t>(anchors_of_chunk.back().size()));
+    for (const int64_t row : anchors_of_chunk.back()) entry_positions[static_cast<size_t>(chunks.context[chunk])].push_back(chunks.start[chunk] + 1 + row);
+  }
+  const Tensor anchors = to_padded_tensor(anchors_of_chunk, width);  // [n, most]; `width` stands for no row
+  const int64_t most = anchors.size(1);
+  Tensor rows = decoder().embed(chunks.ids);
+  if (anchor_rows_.defined()) {
+    const Tensor marks = anchor_rows_.narrow(0, 0, most).to(rows.scalar_type()).unsqueeze(0).expand({n, -1, -1});
+    const Tensor index = anchors.to(rows.device()).unsqueeze(2).expand_as(marks);
+    rows = rows + torch::zeros({n, width + 1, rows.size(2)}, rows.options()).scatter_add(1, index, marks).narrow(1, 0, width);
+  }
+  Memory memory{.source_tokens = context.lengths.cpu(), .origin = origin()};
+  const auto source = place_slots(memory, chunks, counts, most);
+  KvMemory kv{{}, memory.lengths};
+  const EncoderPass pass{rows, positions, plan_of(anchors, chunks.lengths, width), lora_.get()};
+  for (const auto& layer : decoder().encode_keys_values(pass, anchors.clamp_max(width - 1))) {
+    kv.layers.push_back(gather_kv_entries(layer, source));
+  }
+  memory.position_ids = to_padded_tensor(entry_positions, 0);
+  memory.next_position = memory.source_tokens;
+  memory.content = std::move(kv);
+  return memory;
+}
+
+DecoderInput Sac::prompt(const Memory& memory, const TaskTokens& task) const {
+  PromptBuilder builder(decoder(), task);
+  const int64_t row = builder.add_rows(task.task == Task::ae ? ae_row_ : lm_row_);
+  for (int64_t r = 0; r < builder.rows(); ++r) {
+    const int64_t position = task.task == Task::ae ? 0 : memory.next_position[builder.memory_of(r)].item<int64_t>();
+    builder.push(r, row, position);
+    builder.push_task(r, position + 1);
+  }
+  return builder.finish(std::get<KvMemory>(memory.content).select(task.memory_index.to(decoder().device())));
+}
+
+EncoderView Sac::encoder_view(const TokenBatch& context) const {
+  const int64_t n = std::min(config().segment_length, context.lengths[0].item<int64_t>());
+  Tensor mask = torch::ones({n, n}, torch::kBool);
+  if (config().sac.attention != "full") mask = mask.tril();
+  if (config().sac.attention == "anchors") mask.index_fill_(0, to_tensor(anchor_rows_of_chunk(n, config().ratio)), true);
+  return {mask, torch::arange(1, n + 1)};
+}
+
+}  // namespace precis

@@ -1,0 +1,117 @@
+#include "precis/config/schema.h"
+#include "precis/core/strings.h"
+#include "reader.h"
+
+namespace precis {
+namespace {
+
+using config_detail::is_section;
+using config_detail::is_vector;
+
+struct Writer {
+  Json out = Json::object();
+  template <class T>
+  void operator()(const char* key, T& value, const char*, const Limits& = {}) {
+    if constexpr (is_section<T>) {
+      Writer inner;
+      value.visit(inner);
+      out[key] = inner.out;
+    } else {
+      out[key] = value;
+    }
+  }
+};
+
+template <class T>
+constexpr const char* type_name() {
+  if constexpr (std::is_same_v<T, bool>) return "boolean";
+  if constexpr (std::is_same_v<T, int64_t>) return "integer";
+  if constexpr (std::is_same_v<T, double>) return "number";
+  return "string";
+}
+
+template <class T>
+Json scalar_schema(const Limits& limits) {
+  Json schema = {{"type", type_name<T>()}};
+  if (std::isfinite(limits.low)) schema["minimum"] = limits.low;
+  if (std::isfinite(limits.high)) schema["maximum"] = limits.high;
+  if (!limits.choices.empty()) schema["enum"] = limits.choices;
+  return schema;
+}
+
+struct SchemaWriter {
+  Json properties = Json::object();
+  template <class T>
+  void operator()(const char* key, T& value, const char* doc, const Limits& limits = {}) {
+    Json schema;
+    if constexpr (is_section<T>) {
+      SchemaWriter inner;
+      value.visit(inner);
+      schema = {{"type", "object"}, {"properties", inner.properties}, {"additionalProperties", false}};
+    } else if constexpr (is_vector<T>::value) {
+      schema = {{"type", "array"}, {"items", scalar_schema<typename T::value_type>(limits)}, {"default", value}};
+    } else {
+      schema = scalar_schema<T>(limits);
+      schema["default"] = value;
+    }
+    schema["description"] = doc;
+    properties[key] = schema;
+  }
+};
+
+struct MarkdownWriter {
+  std::string path, text;
+  template <class T>
+  void operator()(const char* key, T& value, const char* doc, const Limits& limits = {}) {
+    const std::string full = path.empty() ? key : path + "." + key;
+    if constexpr (is_section<T>) {
+      MarkdownWriter inner{full, ""};
+      value.visit(inner);
+      text += path.empty() ? cat("\n## ", full, "\n", doc, "\n\n| key | default | allowed | what |\n|---|---|---|---|\n") : "";
+      text += inner.text;
+    } else {
+      std::string allowed = join(limits.choices, ", ");
+      if (limits.choices.empty() && std::isfinite(limits.low)) allowed = cat("≥ ", limits.low);
+      if (limits.choices.empty() && std::isfinite(limits.high)) allowed = cat(limits.low, " … ", limits.high);
+      if (!limits.choices.empty() && limits.choices[0].empty()) allowed = "empty" + allowed;
+      text += cat("| `", full, "` | `", Json(value).dump(), "` | ", allowed, " | ", doc, " |\n");
+    }
+  }
+};
+
+template <class T>
+Json written(T value) {
+  Writer writer;
+  value.visit(writer);
+  return writer.out;
+}
+
+}  // namespace
+
+Json to_json(const Config& config) { return written(config); }
+Json to_json(const CompressorConfig& config) { return written(config); }
+
+Json json_schema() {
+  SchemaWriter writer;
+  Config defaults;
+  defaults.visit(writer);
+  writer.properties["extends"] = {{"description", "configuration files read first, relative to this file"},
+                                  {"anyOf", Json::array({{{"type", "string"}}, {{"type", "array"}, {"items", {{"type", "string"}}}}})}};
+  return {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
+          {"title", "precis configuration"},
+          {"type", "object"},
+          {"properties", writer.properties},
+          {"additionalProperties", false}};
+}
+
+std::string markdown_reference() {
+  MarkdownWriter writer;
+  Config defaults;
+  defaults.visit(writer);
+  return "# Configuration\nWritten by `precis --print-docs`; do not edit. Files are JSON with `//` comments; `\"extends\"` names files that "
+         "are read first; `key=value` on the command line wins. Defaults shown are those of `compressor.method = pic`; "
+         "`precis train compressor.method=NAME --print-config` prints those of another method.\n" +
+         writer.text;
+}
+
+}  // namespace precis

@@ -1,0 +1,126 @@
+// The visitor that fills a config struct from JSON and collects every problem on the way.
+#pragma once
+
+#include <cmath>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "precis/config/config.h"
+#include "precis/core/json.h"
+#include "precis/core/strings.h"
+
+namespace precis::config_detail {
+
+template <class T>
+struct is_vector : std::false_type {};
+template <class T>
+struct is_vector<std::vector<T>> : std::true_type {};
+
+template <class T>
+constexpr bool is_section = std::is_class_v<T> && !std::is_same_v<T, std::string> && !is_vector<T>::value;
+
+class Reader {
+ public:
+  // `command_line`: values may be text that still has to be read as the field's type.
+  Reader(const Json& object, std::string source, std::string path, bool command_line, std::vector<std::string>& problems)
+      : object_(object), source_(std::move(source)), path_(std::move(path)), command_line_(command_line), problems_(problems) {}
+
+  template <class T>
+  void operator()(const char* key, T& value, const char*, const Limits& limits = {}) {
+    known_.push_back(key);
+    if (!object_.contains(key)) return;
+    const Json& given = object_.at(key);
+    const std::string path = path_.empty() ? key : path_ + "." + key;
+    if constexpr (is_section<T>) {
+      if (!given.is_object()) return problem(path, "an object", given);
+      Reader inner(given, source_, path, command_line_, problems_);
+      value.visit(inner);
+      inner.report_unknown_keys();
+    } else if constexpr (is_vector<T>::value) {
+      read_list(path, value, given, limits);
+    } else {
+      read_scalar(path, value, given, limits);
+    }
+  }
+
+  void report_unknown_keys() {
+    for (const auto& [key, ignored] : object_.items()) {
+      if (std::find(known_.begin(), known_.end(), key) != known_.end()) continue;
+      const std::string near = nearest_word(key, known_);
+      problems_.push_back(cat(source_, ": unknown key ", path_.empty() ? key : path_ + "." + key,
+                              near.empty() ? "; known: " + join(known_, ", ") : "; did you mean " + near + "?"));
+    }
+  }
+
+ private:
+  void problem(const std::string& path, const std::string& expected, const Json& found) {
+    problems_.push_back(cat(source_, ": ", path, ": expected ", expected, ", found ", json_kind(found)));
+  }
+
+  template <class T>
+  void read_list(const std::string& path, T& list, const Json& given, const Limits& limits) {
+    Json items = given;
+    if (command_line_ && given.is_string()) {  // a,b,c
+      items = Json::array();
+      for (const auto& part : split(given.get<std::string>(), ',')) {
+        if (!part.empty()) items.push_back(part);
+      }
+    } else if (command_line_ && !given.is_array()) {
+      items = Json::array({given});
+    }
+    if (!items.is_array()) return problem(path, "a list", given);
+    list.clear();
+    for (size_t i = 0; i < items.size(); ++i) {
+      list.emplace_back();
+      read_scalar(cat(path, "[", i, "]"), list.back(), items[i], limits);
+    }
+  }
+
+  void read_scalar(const std::string& path, bool& value, const Json& given, const Limits&) {
+    if (!given.is_boolean()) return problem(path, "true or false", given);
+    value = given.get<bool>();
+  }
+
+  void read_scalar(const std::string& path, int64_t& value, const Json& given, const Limits& limits) {
+    if (!given.is_number_integer() || (given.is_number_unsigned() && given.get<uint64_t>() > INT64_MAX)) {
+      return problem(path, "a whole number", given);
+    }
+    if (in_range(path, static_cast<double>(given.get<int64_t>()), given, limits)) value = given.get<int64_t>();
+  }
+
+  void read_scalar(const std::string& path, double& value, const Json& given, const Limits& limits) {
+    if (!given.is_number() || !std::isfinite(given.get<double>())) return problem(path, "a finite number", given);
+    if (in_range(path, given.get<double>(), given, limits)) value = given.get<double>();
+  }
+
+  void read_scalar(const std::string& path, std::string& value, const Json& given, const Limits& limits) {
+    std::string text;
+    if (given.is_string()) {
+      text = given.get<std::string>();
+    } else if (command_line_) {
+      text = given.dump();
+    } else {
+      return problem(path, "a string", given);
+    }
+    if (!limits.choices.empty() && std::find(limits.choices.begin(), limits.choices.end(), text) == limits.choices.end()) {
+      const std::string near = nearest_word(text, limits.choices);
+      return problem(path, cat("one of ", join(limits.choices, ", "), near.empty() ? "" : " (" + near + "?)"), given);
+    }
+    value = text;
+  }
+
+  bool in_range(const std::string& path, double number, const Json& given, const Limits& limits) {
+    if (number >= limits.low && number <= limits.high) return true;
+    problem(path, std::isinf(limits.high) ? cat("at least ", limits.low) : cat("between ", limits.low, " and ", limits.high), given);
+    return false;
+  }
+
+  const Json& object_;
+  std::string source_, path_;
+  bool command_line_;
+  std::vector<std::string>& problems_;
+  std::vector<std::string> known_;
+};
+
+}  // namespace precis::config_detail

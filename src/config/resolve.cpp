@@ -1,0 +1,140 @@
+#include <algorithm>
+#include <set>
+
+#include "precis/config/schema.h"
+#include "precis/core/error.h"
+#include "precis/core/strings.h"
+#include "reader.h"
+
+namespace precis {
+namespace fs = std::filesystem;
+namespace {
+
+// Settings that hold a path: in a file they are relative to that file's folder.
+const std::vector<std::vector<std::string>> path_settings = {
+    {"model", "path"}, {"tokenizer", "path"}, {"data", "train"}, {"data", "eval"}, {"eval", "compressors"}, {"run", "dir"}};
+
+std::string anchored(const std::string& path, const fs::path& folder) {
+  if (path.empty() || fs::path(path).is_absolute() || folder.empty()) return path;
+  return (folder / path).lexically_normal().string();
+}
+
+void anchor_paths(Json& values, const fs::path& folder) {
+  for (const auto& setting : path_settings) {
+    if (!values.contains(setting[0]) || !values[setting[0]].is_object() || !values[setting[0]].contains(setting[1])) continue;
+    Json& value = values[setting[0]][setting[1]];
+    if (value.is_string()) value = anchored(value.get<std::string>(), folder);
+    if (!value.is_array()) continue;
+    for (Json& item : value) {
+      if (item.is_string()) item = anchored(item.get<std::string>(), folder);
+    }
+  }
+}
+
+void add_file_layers(const fs::path& file, std::set<fs::path>& open_files, std::vector<ConfigLayer>& layers) {
+  const fs::path canonical = fs::weakly_canonical(file);
+  if (!open_files.insert(canonical).second) {
+    throw Error({.what = "extends itself, directly or through another file", .where = file.string()});
+  }
+  Json values = read_json(file);
+  if (!values.is_object()) throw Error({.what = "not a configuration", .where = file.string(), .expected = "an object", .found = json_kind(values)});
+  if (values.contains("extends")) {
+    const Json bases = values["extends"].is_array() ? values["extends"] : Json::array({values["extends"]});
+    for (const Json& base : bases) {
+      if (!base.is_string()) {
+        throw Error({.what = "extends must name files", .where = file.string(), .expected = "a string or a list of strings", .found = json_kind(base)});
+      }
+      add_file_layers(anchored(base.get<std::string>(), file.parent_path()), open_files, layers);
+    }
+    values.erase("extends");
+  }
+  anchor_paths(values, file.parent_path());
+  layers.push_back({file.string(), std::move(values)});
+  open_files.erase(canonical);
+}
+
+ConfigLayer override_layer(const std::vector<std::string>& overrides) {
+  ConfigLayer layer{"command line", Json::object()};
+  for (const auto& text : overrides) {
+    const size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      throw Error({.what = "not an override", .where = "command line", .expected = "key=value", .found = excerpt(text)});
+    }
+    Json* node = &layer.values;
+    for (const auto& part : split(text.substr(0, equals), '.')) {
+      if (!node->is_object()) throw Error({.what = "this key is given a value and a part", .where = "command line", .found = excerpt(text)});
+      node = &(*node)[part];
+      if (node->is_null()) *node = Json::object();
+    }
+    const std::string value = text.substr(equals + 1);
+    const Json parsed = Json::parse(value, nullptr, false);
+    *node = parsed.is_discarded() || parsed.is_null() ? Json(value) : parsed;
+  }
+  return layer;
+}
+
+[[noreturn]] void fail_with_problems(const std::vector<std::string>& problems) {
+  throw Error({.what = problems.size() == 1 ? "1 problem:\n  " + problems[0]
+                                            : cat(problems.size(), " problems:\n  ", join(problems, "\n  ")),
+               .where = "configuration"});
+}
+
+std::string method_of(const std::vector<ConfigLayer>& layers) {
+  std::string method = CompressorConfig{}.method;
+  for (const auto& layer : layers) {
+    const auto section = layer.values.find("compressor");
+    if (section == layer.values.end() || !section->is_object() || !section->contains("method")) continue;
+    const Json& name = section->at("method");
+    method = name.is_string() ? name.get<std::string>() : name.dump();
+  }
+  return method;
+}
+
+template <class T>
+T read_layers(T value, const std::vector<ConfigLayer>& layers) {
+  std::vector<std::string> problems;
+  for (const auto& layer : layers) {
+    config_detail::Reader reader(layer.values, layer.source, "", layer.source == "command line", problems);
+    value.visit(reader);
+    reader.report_unknown_keys();
+  }
+  if (!problems.empty()) fail_with_problems(problems);
+  return value;
+}
+
+}  // namespace
+
+std::vector<ConfigLayer> config_layers(const fs::path& file, const std::vector<std::string>& overrides) {
+  std::vector<ConfigLayer> layers;
+  std::set<fs::path> open_files;
+  if (!file.empty()) add_file_layers(file, open_files, layers);
+  if (!overrides.empty()) layers.push_back(override_layer(overrides));
+  return layers;
+}
+
+Config resolve_config(const std::vector<ConfigLayer>& layers) {
+  Config config;
+  config.compressor = compressor_defaults(method_of(layers));
+  return read_layers(std::move(config), layers);
+}
+
+Config read_config(const fs::path& file) { return resolve_config(config_layers(file, {})); }
+
+CompressorConfig compressor_config_from_json(const Json& object, const std::string& source) {
+  const std::string method = json_get<std::string>(object, "method", source);
+  return read_layers(compressor_defaults(method), {{source, object}});
+}
+
+void require_set(const Config& config, const std::vector<std::string>& key_paths) {
+  const Json values = to_json(config);
+  std::vector<std::string> problems;
+  for (const auto& path : key_paths) {
+    const Json* node = &values;
+    for (const auto& part : split(path, '.')) node = &node->at(part);
+    const bool is_empty = node->empty() || (node->is_string() && node->get<std::string>().empty());
+    if (is_empty) problems.push_back("missing key " + path + ": set it in the config file or as " + path + "=...");
+  }
+  if (!problems.empty()) fail_with_problems(problems);
+}
+
+}  // namespace precis

@@ -1,0 +1,144 @@
+#include "precis/model/decoder.h"
+
+#include <torch/torch.h>
+
+#include "precis/core/error.h"
+#include "precis/core/strings.h"
+
+namespace precis {
+
+Tensor Decoder::embed(const Tensor& ids) const { return torch::embedding(embedding_, ids.to(device_)); }
+
+Tensor Decoder::logits(const Tensor& rows) const { return torch::linear(rows, classifier_); }
+
+Tensor Decoder::norm(const Tensor& x, const Tensor& weight) const { return torch::rms_norm(x, {x.size(-1)}, weight, config_.rms_norm_eps); }
+
+RopeTable Decoder::rope(const Tensor& position_ids) const { return rope_table(position_ids.to(device_), rope_frequencies_, dtype_); }
+
+std::vector<LoraTarget> Decoder::linear_shapes() const {
+  const int64_t q = config_.heads * config_.head_dim, kv = config_.kv_heads * config_.head_dim, D = config_.hidden, F = config_.intermediate;
+  return {{"q_proj", D, q}, {"k_proj", D, kv}, {"v_proj", D, kv}, {"o_proj", q, D}, {"gate_proj", D, F}, {"up_proj", D, F}, {"down_proj", F, D}};
+}
+
+namespace {
+
+Tensor plus_delta(const Tensor& base, const LoraSet* lora, int64_t layer, const char* target, const Tensor& x) {
+  if (lora == nullptr) return base;
+  const Tensor delta = lora->delta(layer, target, x);
+  return delta.defined() ? base + delta : base;
+}
+
+}  // namespace
+
+Decoder::Heads Decoder::project(const Layer& layer, int64_t index, const Tensor& x, const RopeTable& table, const LoraSet* lora) const {
+  const Tensor normed = norm(x, layer.input_norm);
+  const int64_t q_width = config_.heads * config_.head_dim, kv_width = config_.kv_heads * config_.head_dim;
+  const auto parts = torch::linear(normed, layer.qkv, layer.qkv_bias).split_with_sizes({q_width, kv_width, kv_width}, -1);
+  const auto heads = [&](const Tensor& part, const char* target, const Tensor& head_norm) {
+    const Tensor split = plus_delta(part, lora, index, target, normed).unflatten(-1, {-1, config_.head_dim});
+    return (head_norm.defined() ? norm(split, head_norm) : split).transpose(1, 2);  // [B, heads, S, d]
+  };
+  return {apply_rope(heads(parts[0], "q_proj", layer.q_norm), table), apply_rope(heads(parts[1], "k_proj", layer.k_norm), table),
+          heads(parts[2], "v_proj", {})};
+}
+
+Tensor Decoder::finish_layer(const Layer& layer, int64_t index, const Tensor& residual, const Tensor& attended, const LoraSet* lora) const {
+  const Tensor joined = attended.transpose(1, 2).flatten(2);  // [B, S, H d]
+  const Tensor x = residual + plus_delta(torch::linear(joined, layer.o, layer.o_bias), lora, index, "o_proj", joined);
+  const Tensor normed = norm(x, layer.post_norm);
+  const auto gate_up = torch::linear(normed, layer.gate_up, layer.gate_up_bias).chunk(2, -1);
+  const Tensor inner = torch::silu(plus_delta(gate_up[0], lora, index, "gate_proj", normed)) * plus_delta(gate_up[1], lora, index, "up_proj", normed);
+  return x + plus_delta(torch::linear(inner, layer.down, layer.down_bias), lora, index, "down_proj", inner);
+}
+
+Tensor Decoder::run_layer(int64_t index, const Tensor& x, const RopeTable& table, const AttentionPlan& plan, const LoraSet* lora) const {
+  const Layer& layer = layers_[static_cast<size_t>(index)];
+  const Heads h = project(layer, index, x, table, lora);
+  const Tensor residual = x.narrow(1, plan.first_output_row, x.size(1) - plan.first_output_row);
+  return finish_layer(layer, index, residual, attend(h.q, h.k, h.v, plan), lora);
+}
+
+Tensor Decoder::hidden(const DecoderInput& input, KvCache* cache) const {
+  const int64_t rows = input.rows.size(1);
+  const RopeTable table = rope(input.position_ids);
+  const PastKeyValues* past = cache == nullptr && input.past ? &*input.past : nullptr;
+  const int64_t behind = cache != nullptr ? cache->longest() : past != nullptr ? past->entries() : 0;
+  const Tensor behind_lengths = cache != nullptr ? cache->lengths() : past != nullptr ? past->lengths.to(device_)
+                                                                      : torch::zeros({input.rows.size(0)}, torch::TensorOptions().dtype(torch::kLong).device(device_));
+  std::map<int64_t, AttentionPlan> plans;  // by window width
+  const auto plan_for = [&](int64_t window) -> const AttentionPlan& {
+    const auto found = plans.find(window);
+    if (found != plans.end()) return found->second;
+    if (behind == 0 && (window == 0 || window >= rows)) return plans[window] = AttentionPlan::causal();
+    if (cache == nullptr) return plans[window] = AttentionPlan::dense(causal_mask_after_past(rows, behind, behind_lengths, window));
+    // In the cache every context's entries are contiguous: entry j is at index j, row t at lengths + t.
+    const Tensor query = (behind_lengths.unsqueeze(1) + torch::arange(rows, behind_lengths.options())).unsqueeze(2);
+    const Tensor key = torch::arange(behind + rows, behind_lengths.options()).view({1, 1, -1});
+    Tensor mask = key <= query;
+    if (window > 0) mask = mask.logical_and(key > query - window);
+    return plans[window] = AttentionPlan::dense(mask.unsqueeze(1));
+  };
+  Tensor x = input.rows.to(dtype_);
+  for (int64_t i = 0; i < config_.layers; ++i) {
+    const Layer& layer = layers_[static_cast<size_t>(i)];
+    Heads h = project(layer, i, x, table, nullptr);
+    if (cache != nullptr) {
+      const LayerKv all = cache->append(static_cast<size_t>(i), h.k, h.v);
+      h.k = all.k;
+      h.v = all.v;
+    } else if (past != nullptr) {
+      const LayerKv& before = past->layers[static_cast<size_t>(i)];
+      h.k = torch::cat({before.k, h.k}, 2);
+      h.v = torch::cat({before.v, h.v}, 2);
+    }
+    x = finish_layer(layer, i, x, attend(h.q, h.k, h.v, plan_for(config_.window[static_cast<size_t>(i)])), nullptr);
+  }
+  if (cache != nullptr) cache->advance(input.lengths);
+  return norm(x, final_norm_);
+}
+
+void Decoder::refuse_window(const EncoderPass& pass) const {
+  for (const int64_t window : config_.window) {
+    if (window > 0 && window < pass.rows.size(1)) {
+      throw Error({.what = "a segment with its memory is longer than the decoder's sliding window", .where = "compressor.segment_length",
+                   .expected = cat("at most ", window, " rows"), .found = cat(pass.rows.size(1))});
+    }
+  }
+}
+
+Tensor Decoder::encode(const EncoderPass& pass, int64_t first_row) const {
+  refuse_window(pass);
+  const RopeTable table = rope(pass.position_ids);
+  Tensor x = pass.rows.to(dtype_);
+  AttentionPlan last = pass.plan;
+  last.first_output_row = first_row;
+  for (int64_t i = 0; i < config_.layers; ++i) x = run_layer(i, x, table, i + 1 == config_.layers ? last : pass.plan, pass.lora);
+  return norm(x, final_norm_);
+}
+
+std::vector<LayerKv> Decoder::encode_keys_values(const EncoderPass& pass, const Tensor& index) const {
+  refuse_window(pass);
+  const RopeTable table = rope(pass.position_ids);
+  const Tensor at = index.to(device_).view({index.size(0), 1, -1, 1}).expand({-1, config_.kv_heads, -1, config_.head_dim});
+  std::vector<LayerKv> out;
+  Tensor x = pass.rows.to(dtype_);
+  for (int64_t i = 0; i < config_.layers; ++i) {
+    const Layer& layer = layers_[static_cast<size_t>(i)];
+    const Heads h = project(layer, i, x, table, pass.lora);
+    out.push_back({h.k.gather(2, at), h.v.gather(2, at)});
+    if (i + 1 < config_.layers) x = finish_layer(layer, i, x, attend(h.q, h.k, h.v, pass.plan), pass.lora);
+  }
+  return out;
+}
+
+std::vector<Tensor> Decoder::hidden_states(const EncoderPass& pass, int64_t k) const {
+  check(k >= 0 && k <= config_.layers, "hidden_states: more layers than the decoder has");
+  refuse_window(pass);
+  const RopeTable table = rope(pass.position_ids);
+  std::vector<Tensor> states = {pass.rows.to(dtype_)};
+  for (int64_t i = 0; i < k; ++i) states.push_back(run_layer(i, states.back(), table, pass.plan, pass.lora));
+  states.back() = norm(states.back(), final_norm_);
+  return states;
+}
+
+}  // namespace precis

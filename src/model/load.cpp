@@ -1,0 +1,104 @@
+#include <torch/torch.h>
+
+#include "precis/core/error.h"
+#include "precis/core/strings.h"
+#include "precis/model/decoder.h"
+
+namespace precis {
+namespace fs = std::filesystem;
+namespace {
+
+// Tensors that old exporters write beside the weights; they follow from the config.
+bool is_known_extra(const std::string& name, const DecoderConfig& config) {
+  return name.ends_with("rotary_emb.inv_freq") || (config.tied_embeddings && name == "lm_head.weight");
+}
+
+}  // namespace
+
+Decoder::Decoder(DecoderConfig config, const Checkpoint& checkpoint, at::ScalarType dtype, at::Device device)
+    : config_(std::move(config)), dtype_(dtype), device_(device), fingerprint_(checkpoint.fingerprint()) {
+  const torch::NoGradGuard no_gradient;
+  std::set<std::string> used;
+  const auto read = [&](const std::string& name, at::IntArrayRef shape) {
+    used.insert(name);
+    const Tensor t = checkpoint.tensor(name, shape).to(device_, dtype_);
+    return t.is_contiguous() ? t : t.contiguous();
+  };
+  embedding_ = read("model.embed_tokens.weight", {config_.vocabulary, config_.hidden});
+  classifier_ = config_.tied_embeddings ? embedding_ : read("lm_head.weight", {config_.vocabulary, config_.hidden});
+  final_norm_ = read("model.norm.weight", {config_.hidden});
+  rope_frequencies_ = precis::rope_frequencies(config_.head_dim, config_.rope_theta, config_.rope_scaling).to(device_);
+  layers_.resize(static_cast<size_t>(config_.layers));
+  for (int64_t i = 0; i < config_.layers; ++i) load_layer(i, checkpoint, used);
+  std::vector<std::string> extra;
+  for (const auto& name : checkpoint.names()) {
+    if (used.count(name) == 0 && !is_known_extra(name, config_)) extra.push_back(name);
+  }
+  if (!extra.empty()) {
+    if (extra.size() > 8) extra.resize(8);
+    throw Error({.what = cat("the checkpoint holds tensors that a ", config_.family, " decoder lacks"), .where = checkpoint.path(), .found = join(extra, ", ")});
+  }
+}
+
+void Decoder::load_layer(int64_t index, const Checkpoint& checkpoint, std::set<std::string>& used) {
+  Layer& layer = layers_[static_cast<size_t>(index)];
+  const std::string prefix = cat("model.layers.", index, ".");
+  const auto read = [&](const std::string& name, at::IntArrayRef shape) {
+    used.insert(prefix + name);
+    return checkpoint.tensor(prefix + name, shape).to(device_, dtype_);
+  };
+  // Several linears on one input become one product.
+  const auto read_joined = [&](const std::vector<std::pair<std::string, int64_t>>& linears, int64_t in, bool bias) {
+    std::vector<Tensor> weights, biases;
+    for (const auto& [name, out] : linears) {
+      weights.push_back(read(name + ".weight", {out, in}));
+      if (bias) biases.push_back(read(name + ".bias", {out}));
+    }
+    return std::pair{torch::cat(weights), bias ? torch::cat(biases) : Tensor()};
+  };
+  const int64_t q = config_.heads * config_.head_dim, kv = config_.kv_heads * config_.head_dim, D = config_.hidden, F = config_.intermediate;
+  layer.input_norm = read("input_layernorm.weight", {D}).clone();
+  layer.post_norm = read("post_attention_layernorm.weight", {D}).clone();
+  if (config_.qk_norm) {
+    layer.q_norm = read("self_attn.q_norm.weight", {config_.head_dim}).clone();
+    layer.k_norm = read("self_attn.k_norm.weight", {config_.head_dim}).clone();
+  }
+  std::tie(layer.qkv, layer.qkv_bias) = read_joined({{"self_attn.q_proj", q}, {"self_attn.k_proj", kv}, {"self_attn.v_proj", kv}}, D, config_.qkv_bias);
+  std::tie(layer.o, layer.o_bias) = read_joined({{"self_attn.o_proj", D}}, q, config_.o_bias);
+  std::tie(layer.gate_up, layer.gate_up_bias) = read_joined({{"mlp.gate_proj", F}, {"mlp.up_proj", F}}, D, config_.mlp_bias);
+  std::tie(layer.down, layer.down_bias) = read_joined({{"mlp.down_proj", D}}, F, config_.mlp_bias);
+}
+
+at::ScalarType resolve_dtype(const std::string& name, at::Device device) {
+  if (name == "float32") return at::kFloat;
+  if (name == "bfloat16") return at::kBFloat16;
+  check(name == "auto", "resolve_dtype: unknown name");
+  if (device.is_cuda()) return at::kBFloat16;
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16") ? at::kBFloat16 : at::kFloat;
+#else
+  return at::kFloat;
+#endif
+}
+
+std::shared_ptr<const Decoder> load_decoder(const fs::path& path, const std::string& dtype_name, const std::string& device_name) {
+  if (!fs::exists(path)) {
+    throw Error({.what = "no such model", .where = path.string(), .expected = "a Hugging Face folder or a GGUF file",
+                 .hint = "scripts/fetch_smollm2.sh fetches the model of the quick start"});
+  }
+  if (device_name == "cuda" && !torch::cuda::is_available()) {
+    throw Error({.what = "no GPU here", .where = "model.device", .hint = "model.device=cpu"});
+  }
+  const at::Device device(device_name);
+  const at::ScalarType dtype = resolve_dtype(dtype_name, device);
+  if (fs::is_directory(path)) {
+    const fs::path file = path / "config.json";
+    const auto checkpoint = open_hugging_face_checkpoint(path);
+    return std::make_shared<Decoder>(decoder_config_from_hugging_face(read_json(file), file.string()), *checkpoint, dtype, device);
+  }
+  const DecoderConfig config = decoder_config_from_gguf(GgufFile(path));
+  const auto checkpoint = open_gguf_checkpoint(path, {config.heads, config.kv_heads, config.family == "llama"});
+  return std::make_shared<Decoder>(config, *checkpoint, dtype, device);
+}
+
+}  // namespace precis
