@@ -1,7 +1,7 @@
 # cmake --install: headers, libraries, programs, and the package that find_package(precis) reads.
 include(CMakePackageConfigHelpers)
 install(DIRECTORY include/precis DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(TARGETS precis precis_base EXPORT precisTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS precis precis_base precis_app EXPORT precisTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS precis_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 foreach(_name train eval)
   install(CODE "execute_process(COMMAND \"${CMAKE_COMMAND}\" -E create_symlink precis

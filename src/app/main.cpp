@@ -1,1 +1,3 @@
-int main() { return 0; }
+#include "precis/app/program.h"
+
+int main(int argc, char** argv) { return precis::run_program(argc, argv); }

@@ -117,6 +117,8 @@ AttentionPlan dense_plan(const MaskSpec& spec, const SegmentShape& shape, const 
 }
 
 AttentionPlan block_plan(const MaskSpec& spec, const SegmentShape& shape, const Tensor& text_lengths, const Tensor& memory_lengths) {
+  // Text that sees all earlier text and memory besides has no blocks to run by; no preset asks for it.
+  if (spec.text_sees_earlier_memory && !spec.text_in_chunks) return dense_plan(spec, shape, text_lengths, memory_lengths);
   BlockLayout layout{.prefix = shape.prefix, .text = shape.text, .memory = shape.slots, .chunk = shape.chunk, .group = shape.group,
                      .text_in_chunks = spec.text_in_chunks, .text_sees_earlier_memory = spec.text_sees_earlier_memory,
                      .memory_sees_prefix = spec.memory_sees_prefix, .memory_reads_own_chunk = spec.memory_to_text == MemoryToText::own_chunk,

@@ -98,6 +98,7 @@ Tensor Decoder::hidden(const DecoderInput& input, KvCache* cache) const {
 }
 
 void Decoder::refuse_window(const EncoderPass& pass) const {
+  if (pass.plan.kind == AttentionPlan::Kind::dense) return;  // a dense mask is the whole mask
   for (const int64_t window : config_.window) {
     if (window > 0 && window < pass.rows.size(1)) {
       throw Error({.what = "a segment with its memory is longer than the decoder's sliding window", .where = "compressor.segment_length",

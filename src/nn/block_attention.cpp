@@ -142,7 +142,7 @@ Tensor attend_by_blocks(const Tensor& q, const Tensor& k, const Tensor& v, const
                                                           : attend_memory_masked(memory, k, v, layout);
   if (skip > 0) return memory_out;
   Tensor text_out;
-  if (layout.text_in_chunks || layout.text_sees_earlier_memory) {
+  if (layout.text_in_chunks) {
     text_out = attend_text_chunks(prefix, text, memory, layout);
   } else {
     const Rows before = all.narrow(0, before_memory);

@@ -15,7 +15,7 @@ struct BlockLayout {
   int64_t prefix = 0, text = 0, memory = 0;  // rows of each kind
   int64_t chunk = 1, group = 1;              // text rows per chunk c, memory slots per chunk g
   bool text_in_chunks = false;               // text sees the prefix and its own chunk only
-  bool text_sees_earlier_memory = false;     // ... and the memory of earlier chunks
+  bool text_sees_earlier_memory = false;     // with text_in_chunks: ... and the memory of earlier chunks
   bool memory_sees_prefix = true;
   bool memory_reads_own_chunk = true;        // else `memory_to_text` says what it reads
   enum class MemoryToMemory { causal_all, own_group, self_only } memory_to_memory = MemoryToMemory::causal_all;

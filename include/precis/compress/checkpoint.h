@@ -1,0 +1,29 @@
+// A trained compressor on disk: compressor.json (its configuration and what it belongs to), compressor.safetensors (its
+// trained tensors) and, where it has adapters, the same as a PEFT adapter. Reading is strict.
+#pragma once
+
+#include <filesystem>
+
+#include "precis/compress/compressor.h"
+#include "precis/text/tokenizer.h"
+
+namespace precis {
+
+// The trained tensors by name, as views.
+TensorMap trained_tensors(const Compressor& compressor);
+
+// Copies `tensors` into the compressor; Error that lists every missing, extra or mis-shaped one. `where`: their file.
+void load_trained_tensors(Compressor& compressor, const TensorMap& tensors, const std::string& where);
+
+// Writes the folder's files; the folder must exist.
+void save_compressor(const std::filesystem::path& folder, const Compressor& compressor);
+
+// `path`: a run folder (its final export, else its newest checkpoint's tensors) or an exported folder. Error naming
+// both sides if it was trained around another base model or tokenizer.
+std::shared_ptr<Compressor> load_compressor(const std::filesystem::path& path, const CompressorRegistry& registry,
+                                            std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer);
+
+// What a compressor needs to know of its surroundings.
+Compressor::Surroundings surroundings_of(std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer, uint64_t seed);
+
+}  // namespace precis

@@ -1,0 +1,48 @@
+// A training run on disk (docs/architecture.md): resolved config, environment, metrics, checkpoints, final export.
+// Everything is written atomically; a run killed at any moment goes on from its newest complete checkpoint.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "precis/compress/compressor.h"
+#include "precis/train/adamw.h"
+
+namespace precis {
+
+// Where a run stands: all that is not a tensor.
+struct RunState {
+  int64_t step = 0;
+  double train_seconds = 0;  // evaluations not counted
+  int64_t tokens = 0;
+  double last_eval_seconds = 0;
+  std::string data_hash;
+};
+
+class RunFolder {
+ public:
+  // Creates the folder and holds it against other processes. A folder of an earlier run must have the same
+  // configuration, except for keys that may change between starts (steps, seconds, intervals, evaluation, threads).
+  RunFolder(const std::filesystem::path& path, const Config& config);
+
+  const std::filesystem::path& path() const { return path_; }
+  bool finished() const;
+
+  // The newest complete checkpoint: fills compressor and optimiser. Nothing if there is none.
+  std::optional<RunState> resume(Compressor& compressor, AdamW& optimizer) const;
+  void save(const RunState& state, const Compressor& compressor, const AdamW& optimizer, int64_t keep) const;
+  void finish(const Compressor& compressor) const;
+
+  void append_metrics(const Json& line) const;
+  void drop_metrics_after(int64_t step) const;  // lines of steps that a crash has undone
+
+ private:
+  std::vector<std::filesystem::path> checkpoints() const;  // oldest first
+
+  std::filesystem::path path_;
+  std::unique_ptr<FolderLock> lock_;
+};
+
+Json environment_json(const Config& config);  // version, LibTorch, processor, threads
+
+}  // namespace precis

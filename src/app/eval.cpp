@@ -1,0 +1,35 @@
+#include <cstdio>
+
+#include "commands.h"
+#include "precis/config/schema.h"
+#include "precis/core/error.h"
+#include "precis/core/file.h"
+#include "precis/core/strings.h"
+#include "precis/eval/evaluator.h"
+#include "precis/text/tokenizer.h"
+
+namespace precis {
+
+void run_eval(const Config& config, const CompressorRegistry& registry, bool json) {
+  require_set(config, {"model.path", "data.eval", "run.dir"});
+  if (config.eval.compressors.empty() && config.eval.references.empty()) {
+    throw Error({.what = "nothing to evaluate", .where = "eval.compressors", .expected = "at least one compressor or reference"});
+  }
+  make_folder(config.run.dir);
+  const FolderLock lock(config.run.dir);
+  const Workspace workspace = open_workspace(config);
+  const Report report = evaluate(config, registry, workspace.decoder, *workspace.tokenizer);
+  write_report(config.run.dir, report);
+  if (json) {
+    for (const Json& row : report_json(report).at("rows")) std::printf("%s\n", row.dump().c_str());
+  } else {
+    std::fputs(report_markdown(report).c_str(), stdout);
+  }
+  const double em = report.rows.front().score.em;
+  if (em < config.eval.target_em) {
+    throw Error({.what = "the score is below its target", .where = report.rows.front().name, .expected = cat("at least ", config.eval.target_em, " EM"), .found = fixed(em, 2)},
+                Error::Kind::failed_check);
+  }
+}
+
+}  // namespace precis

@@ -1,0 +1,152 @@
+#include "precis/app/program.h"
+
+#include <c10/util/Exception.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "commands.h"
+#include "precis/config/schema.h"
+#include "precis/core/error.h"
+#include "precis/core/file.h"
+#include "precis/core/interrupt.h"
+#include "precis/core/log.h"
+#include "precis/core/strings.h"
+#include "precis/data/synth.h"
+#include "precis/text/utf8.h"
+
+namespace precis {
+namespace {
+
+struct Arguments {
+  std::string config_file;
+  std::vector<std::string> overrides;
+  bool print_config = false, print_schema = false, print_docs = false, json = false, quiet = false;
+};
+
+void add_config_arguments(CLI::App& command, Arguments& a) {
+  command.add_option("--config", a.config_file, "configuration file (JSON with // comments)");
+  command.add_option("overrides", a.overrides, "key=value settings, which win over the file");
+  command.add_flag("--print-config", a.print_config, "print the resolved configuration and stop");
+  command.add_flag("--json", a.json, "results as JSON lines");
+}
+
+// The resolved configuration, or nothing if printing it was all that was asked for.
+std::optional<Config> resolved(const Arguments& a) {
+  for (const auto& text : a.overrides) {
+    if (first_invalid_utf8(text) != std::string::npos) throw Error({.what = "not valid UTF-8", .where = "command line"});
+  }
+  Config config = resolve_config(config_layers(a.config_file, a.overrides));
+  if (!a.print_config) return config;
+  std::printf("%s\n", to_json(config).dump(2).c_str());
+  return std::nullopt;
+}
+
+void run_synth(const std::string& out, const SynthOptions& options) {
+  write_file_atomically(out, [&](std::ostream& stream) { write_synth(stream, options); });
+  log::info(cat(out, ": ", options.count, " contexts with ", options.questions, " questions each, split ", options.split, ", seed ", options.seed));
+}
+
+int report_error(const std::exception& e, int code) {
+  std::fprintf(stderr, "precis: %s\n", e.what());
+  return code;
+}
+
+// "precis-train ..." is "precis train ...".
+std::vector<std::string> words_of(int argc, char** argv) {
+  std::vector<std::string> words(argv + 1, argv + argc);
+  const std::string name = std::filesystem::path(argv[0]).filename().string();
+  if (name == "precis-train" || name == "precis-eval") words.insert(words.begin(), name.substr(7));
+  return words;
+}
+
+int parse_and_run(int argc, char** argv, const CompressorRegistry& registry) {
+  CLI::App app{"precis: chunked soft-prompt compressors around a frozen language model", "precis"};
+  app.require_subcommand(0, 1);
+  app.set_version_flag("--version", PRECIS_VERSION);
+  Arguments a;
+  app.add_flag("--print-schema", a.print_schema, "print the configuration's JSON Schema");
+  app.add_flag("--print-docs", a.print_docs, "print docs/config.md");
+  app.add_flag("--quiet", a.quiet, "warnings and errors only");
+
+  auto* train = app.add_subcommand("train", "train a compressor; run again in the same run.dir, it resumes");
+  auto* eval = app.add_subcommand("eval", "answer questions from memories and from the references; write a report");
+  auto* score = app.add_subcommand("score", "exact match and F1 of a predictions file");
+  auto* tokenize = app.add_subcommand("tokenize", "standard input: a JSON string a line; output: a JSON array of ids a line");
+  auto* inspect = app.add_subcommand("inspect", "what a checkpoint, GGUF, run folder or tokenizer holds");
+  auto* synth = app.add_subcommand("synth", "write a generated fact-recall set in MRQA format");
+  for (auto* command : {train, eval}) {
+    add_config_arguments(*command, a);
+    command->add_flag("--print-schema", a.print_schema, "print the configuration's JSON Schema");
+    command->add_flag("--quiet", a.quiet, "warnings and errors only");
+  }
+  std::string dataset, predictions, tokenizer, path, out;
+  bool decode = false, special = false;
+  SynthOptions synth_options;
+  score->add_option("dataset", dataset, "SQuAD JSON or MRQA jsonl(.gz)")->required();
+  score->add_option("predictions", predictions, "JSON: question id to text")->required();
+  tokenize->add_option("--tokenizer", tokenizer, "tokenizer file or folder, or a GGUF file")->required();
+  tokenize->add_flag("--decode", decode, "ids to text");
+  tokenize->add_flag("--special", special, "read special tokens in the text; with --decode leave them out");
+  inspect->add_option("path", path)->required();
+  inspect->add_flag("--json", a.json, "one line");
+  synth->add_option("--out", out, "file to write (.jsonl)")->required();
+  synth->add_option("--count", synth_options.count, "contexts")->required()->check(CLI::Range(int64_t{1}, int64_t{100000000}));
+  synth->add_option("--seed", synth_options.seed, "seed")->required();
+  synth->add_option("--questions", synth_options.questions, "questions a context")->check(CLI::Range(1, 3));
+  synth->add_option("--entities", synth_options.entities, "passages a context")->check(CLI::Range(1, 100));
+  synth->add_option("--split", synth_options.split, "train or eval: disjoint invented names")->check(CLI::IsMember({"train", "eval"}));
+
+  std::vector<std::string> words = words_of(argc, argv);
+  std::reverse(words.begin(), words.end());  // CLI11 takes them last first
+  try {
+    app.parse(words);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
+  if (a.quiet) log::set_level(log::Level::warn);
+  if (a.print_schema) return std::printf("%s\n", json_schema().dump(2).c_str()), 0;
+  if (a.print_docs) return std::fputs(markdown_reference().c_str(), stdout), 0;
+  if (train->parsed()) {
+    if (const auto config = resolved(a)) run_train(*config, registry, a.json);
+  } else if (eval->parsed()) {
+    if (const auto config = resolved(a)) run_eval(*config, registry, a.json);
+  } else if (score->parsed()) {
+    run_score(dataset, predictions);
+  } else if (tokenize->parsed()) {
+    run_tokenize(tokenizer, decode, special);
+  } else if (inspect->parsed()) {
+    run_inspect(path, a.json);
+  } else if (synth->parsed()) {
+    run_synth(out, synth_options);
+  } else {
+    std::fputs(app.help().c_str(), stderr);
+    return 2;
+  }
+  return 0;
+}
+
+}  // namespace
+
+int run_program(int argc, char** argv, const CompressorRegistry& registry) {
+  install_interrupt_handlers();
+  try {
+    return parse_and_run(argc, argv, registry);
+  } catch (const Error& e) {
+    return report_error(e, e.exit_code());
+  } catch (const std::bad_alloc& e) {
+    return report_error(e, 3);
+  } catch (const c10::Error& e) {
+    const std::string message = e.what_without_backtrace();
+    const bool out_of_memory = message.find("can't allocate memory") != std::string::npos || message.find("out of memory") != std::string::npos;
+    std::fprintf(stderr, "precis: %s: %s\n", out_of_memory ? "out of memory" : "internal error", excerpt(message, 400).c_str());
+    return out_of_memory ? 3 : 1;
+  } catch (const std::filesystem::filesystem_error& e) {
+    return report_error(e, 2);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "precis: internal error: %s\n", e.what());
+    return 1;
+  }
+}
+
+}  // namespace precis

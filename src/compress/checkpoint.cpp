@@ -1,0 +1,103 @@
+#include "precis/compress/checkpoint.h"
+
+#include <torch/torch.h>
+
+#include "precis/config/schema.h"
+#include "precis/core/error.h"
+#include "precis/core/strings.h"
+
+namespace precis {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr int format_version = 1;
+
+// PEFT's file format: the LoRA tensors under the names that Hugging Face's modules have.
+void save_peft_adapter(const fs::path& folder, const Compressor& compressor) {
+  TensorMap adapter;
+  for (const auto& [name, tensor] : trained_tensors(compressor)) {
+    const auto parts = split(name, '.');
+    if (parts.size() != 4 || parts[0] != "lora") continue;
+    const char* block = parts[2] == "gate_proj" || parts[2] == "up_proj" || parts[2] == "down_proj" ? "mlp" : "self_attn";
+    adapter[cat("base_model.model.model.layers.", parts[1], ".", block, ".", parts[2], ".lora_", parts[3], ".weight")] = tensor;
+  }
+  if (adapter.empty()) return;
+  const LoraConfig& lora = compressor.config().lora;
+  write_safetensors(folder / "adapter_model.safetensors", adapter, {{"format", "pt"}});
+  write_json(folder / "adapter_config.json", {{"peft_type", "LORA"}, {"task_type", "CAUSAL_LM"}, {"r", lora.rank}, {"lora_alpha", lora.alpha},
+                                              {"lora_dropout", lora.dropout}, {"target_modules", lora.targets}, {"bias", "none"}, {"inference_mode", true}});
+}
+
+}  // namespace
+
+TensorMap trained_tensors(const Compressor& compressor) {
+  TensorMap out;
+  for (const auto& parameter : compressor.named_parameters()) out[parameter.key()] = parameter.value();
+  return out;
+}
+
+void load_trained_tensors(Compressor& compressor, const TensorMap& tensors, const std::string& where) {
+  const TensorMap own = trained_tensors(compressor);
+  std::vector<std::string> problems;
+  for (const auto& [name, tensor] : own) {
+    const auto given = tensors.find(name);
+    if (given == tensors.end()) {
+      problems.push_back(name + " is missing");
+    } else if (given->second.sizes() != tensor.sizes()) {
+      problems.push_back(cat(name, " has shape ", given->second.sizes(), ", expected ", tensor.sizes()));
+    }
+  }
+  for (const auto& [name, tensor] : tensors) {
+    if (own.count(name) == 0) problems.push_back(excerpt(name) + " is unknown");
+  }
+  if (!problems.empty()) {
+    const size_t count = problems.size();
+    if (count > 8) problems.resize(8);
+    throw Error({.what = cat(count, " tensors do not fit the compressor: ", join(problems, "; ")), .where = where});
+  }
+  const torch::NoGradGuard no_gradient;
+  for (const auto& [name, tensor] : own) Tensor(tensor).copy_(tensors.at(name));
+}
+
+void save_compressor(const fs::path& folder, const Compressor& compressor) {
+  write_safetensors(folder / "compressor.safetensors", trained_tensors(compressor));
+  save_peft_adapter(folder, compressor);
+  write_json(folder / "compressor.json", {{"format_version", format_version},
+                                          {"compressor", to_json(compressor.config())},
+                                          {"base_fingerprint", compressor.decoder().fingerprint()},
+                                          {"tokenizer_hash", compressor.tokenizer_hash()},
+                                          {"trained_parameters", compressor.trained_parameters()},
+                                          {"frozen_parameters", compressor.decoder().config().parameters()}});
+}
+
+Compressor::Surroundings surroundings_of(std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer, uint64_t seed) {
+  return {std::move(decoder), tokenizer.bos_id, tokenizer.adds_bos, tokenizer.hash(), seed};
+}
+
+std::shared_ptr<Compressor> load_compressor(const fs::path& path, const CompressorRegistry& registry, std::shared_ptr<const Decoder> decoder,
+                                            const Tokenizer& tokenizer) {
+  const fs::path folder = fs::exists(path / "compressor" / "compressor.json") ? path / "compressor" : path;
+  if (!fs::exists(folder / "compressor.json")) {
+    throw Error({.what = "no trained compressor here", .where = path.string(), .expected = "a finished run folder or an exported compressor",
+                 .hint = fs::exists(path / "checkpoints") ? "this run is not finished; run precis train again to go on" : ""});
+  }
+  const std::string where = (folder / "compressor.json").string();
+  const Json json = read_json(folder / "compressor.json");
+  if (const auto version = json_get<int>(json, "format_version", where); version != format_version) {
+    throw Error({.what = "unsupported format version", .where = where, .expected = cat(format_version), .found = cat(version)});
+  }
+  const auto must_equal = [&](const char* key, const char* what, const std::string& ours) {
+    const auto theirs = json_get<std::string>(json, key, where);
+    if (theirs != ours) throw Error({.what = cat("trained around another ", what), .where = where, .expected = ours + " (given now)", .found = theirs + " (trained with)"});
+  };
+  must_equal("base_fingerprint", "base model", decoder->fingerprint());
+  must_equal("tokenizer_hash", "tokenizer", tokenizer.hash());
+  const CompressorConfig config = compressor_config_from_json(json_get<Json>(json, "compressor", where), where);
+  auto compressor = registry.make(config, surroundings_of(std::move(decoder), tokenizer, 1));
+  const SafetensorsFile file(folder / "compressor.safetensors");
+  load_trained_tensors(*compressor, file.tensors(), file.path());
+  compressor->eval();
+  return compressor;
+}
+
+}  // namespace precis

@@ -1,0 +1,48 @@
+#include "precis/text/unicode.h"
+
+#include <unicode/locid.h>
+#include <unicode/regex.h>
+#include <unicode/unistr.h>
+
+#include "precis/core/error.h"
+
+namespace precis {
+namespace {
+
+icu::UnicodeString from_utf8(std::string_view text) {
+  return icu::UnicodeString::fromUTF8(icu::StringPiece(text.data(), static_cast<int32_t>(text.size())));
+}
+
+std::string to_utf8(const icu::UnicodeString& text) {
+  std::string out;
+  text.toUTF8String(out);
+  return out;
+}
+
+}  // namespace
+
+struct Regex::Pattern {
+  std::unique_ptr<icu::RegexPattern> compiled;
+};
+
+std::string to_lower(std::string_view text) { return to_utf8(from_utf8(text).toLower(icu::Locale::getRoot())); }
+
+Regex::Regex(const std::string& pattern) : pattern_(std::make_unique<Pattern>()) {
+  UErrorCode status = U_ZERO_ERROR;
+  UParseError parse_error{};
+  pattern_->compiled.reset(icu::RegexPattern::compile(from_utf8(pattern), parse_error, status));
+  check(U_SUCCESS(status), "a regular expression of the library does not compile: " + pattern);
+}
+
+Regex::~Regex() = default;
+
+std::string Regex::replace_all(std::string_view text, const std::string& replacement) const {
+  UErrorCode status = U_ZERO_ERROR;
+  const icu::UnicodeString input = from_utf8(text);
+  const std::unique_ptr<icu::RegexMatcher> matcher(pattern_->compiled->matcher(input, status));
+  const icu::UnicodeString out = matcher->replaceAll(from_utf8(replacement), status);
+  check(U_SUCCESS(status), "ICU cannot replace");
+  return to_utf8(out);
+}
+
+}  // namespace precis

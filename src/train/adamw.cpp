@@ -1,0 +1,84 @@
+#include "precis/train/adamw.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+#include <numbers>
+
+#include "precis/core/error.h"
+#include "precis/core/strings.h"
+
+namespace precis {
+
+AdamW::AdamW(TensorMap parameters, const TrainConfig& config)
+    : beta1_(config.beta1), beta2_(config.beta2), epsilon_(config.epsilon), weight_decay_(config.weight_decay) {
+  for (auto& [name, parameter] : parameters) {
+    slots_.push_back({name, parameter, torch::zeros_like(parameter, torch::MemoryFormat::Contiguous).detach(),
+                      torch::zeros_like(parameter, torch::MemoryFormat::Contiguous).detach(), torch::zeros({}, parameter.options().dtype(torch::kFloat)).detach()});
+  }
+}
+
+void AdamW::zero_gradients() {
+  for (auto& slot : slots_) slot.parameter.mutable_grad() = Tensor();
+}
+
+double AdamW::clip_gradients(double clip) {
+  std::vector<Tensor> gradients;
+  for (const auto& slot : slots_) {
+    if (slot.parameter.grad().defined()) gradients.push_back(slot.parameter.grad());
+  }
+  if (gradients.empty()) return 0;
+  std::vector<Tensor> norms;
+  for (const auto& gradient : gradients) norms.push_back(gradient.norm());
+  const double norm = torch::stack(norms).norm().item<double>();
+  if (clip > 0 && norm > clip) at::_foreach_mul_(gradients, clip / (norm + 1e-6));
+  return norm;
+}
+
+void AdamW::step(double rate) {
+  const torch::NoGradGuard no_gradient;
+  std::vector<Tensor> parameters, gradients, first, second, steps;
+  for (auto& slot : slots_) {
+    if (!slot.parameter.grad().defined()) continue;
+    slot.steps += 1;
+    parameters.push_back(slot.parameter);
+    gradients.push_back(slot.parameter.grad());
+    first.push_back(slot.first_moment);
+    second.push_back(slot.second_moment);
+    steps.push_back(slot.steps);
+  }
+  if (parameters.empty()) return;
+  at::_fused_adamw_(parameters, gradients, first, second, {}, steps, rate, beta1_, beta2_, weight_decay_, epsilon_, false, false);
+}
+
+TensorMap AdamW::state() const {
+  TensorMap out;
+  for (const auto& slot : slots_) {
+    out[slot.name + ".first_moment"] = slot.first_moment;
+    out[slot.name + ".second_moment"] = slot.second_moment;
+    out[slot.name + ".steps"] = slot.steps;
+  }
+  return out;
+}
+
+void AdamW::load_state(const TensorMap& state, const std::string& where) {
+  const TensorMap own = this->state();
+  for (const auto& [name, tensor] : own) {
+    const auto given = state.find(name);
+    if (given == state.end() || given->second.sizes() != tensor.sizes()) {
+      throw Error({.what = "the optimiser's state does not fit", .where = where, .expected = cat(name, " ", tensor.sizes()), .found = given == state.end() ? "nothing" : cat(given->second.sizes())});
+    }
+  }
+  if (state.size() != own.size()) throw Error({.what = "the optimiser's state has tensors too many", .where = where, .expected = cat(own.size()), .found = cat(state.size())});
+  for (const auto& [name, tensor] : own) Tensor(tensor).copy_(state.at(name));
+}
+
+double learning_rate(const TrainConfig& config, int64_t step, double progress) {
+  const double warm = config.warmup_steps > 0 ? std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(config.warmup_steps)) : 1.0;
+  double share = 1;
+  if (config.schedule == "linear") share = 1 - progress;
+  if (config.schedule == "cosine") share = 0.5 * (1 + std::cos(std::numbers::pi * progress));
+  return config.lr * warm * (config.final_lr_share + (1 - config.final_lr_share) * (config.schedule == "constant" ? 1 : share));
+}
+
+}  // namespace precis

@@ -1,0 +1,130 @@
+#include "precis/train/run_folder.h"
+
+#include <torch/torch.h>
+#include <torch/version.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "precis/compress/checkpoint.h"
+#include "precis/config/schema.h"
+#include "precis/core/error.h"
+#include "precis/core/log.h"
+#include "precis/core/strings.h"
+
+namespace precis {
+namespace fs = std::filesystem;
+namespace {
+
+// Keys that may differ between two starts of one run.
+bool may_change(const std::string& key) {
+  static const std::vector<std::string> free = {"train.steps", "train.max_seconds", "train.log_interval", "train.save_interval", "train.keep",
+                                                "train.eval_interval", "train.eval_seconds", "train.eval_limit", "run.threads", "run.dir", "data.eval", "model.path", "tokenizer.path"};
+  return key.starts_with("eval.") || std::find(free.begin(), free.end(), key) != free.end();
+}
+
+void collect_changes(const Json& before, const Json& now, const std::string& path, std::vector<std::string>& changes) {
+  for (const auto& [key, value] : now.items()) {
+    const std::string full = path.empty() ? key : path + "." + key;
+    const Json old = before.is_object() && before.contains(key) ? before.at(key) : Json();
+    if (value.is_object()) {
+      collect_changes(old, value, full, changes);
+    } else if (old != value && !may_change(full)) {
+      changes.push_back(cat(full, " was ", old.dump(), ", is ", value.dump()));
+    }
+  }
+}
+
+std::string processor_name() {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with("model name")) return trim(line.substr(line.find(':') + 1));
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+Json environment_json(const Config& config) {
+  const at::Device device(config.model.device);
+  return {{"precis", PRECIS_VERSION}, {"git_revision", PRECIS_REVISION}, {"libtorch", TORCH_VERSION}, {"processor", processor_name()},
+          {"device", config.model.device}, {"dtype", c10::toString(resolve_dtype(config.model.dtype, device))}, {"threads", at::get_num_threads()}};
+}
+
+RunFolder::RunFolder(const fs::path& path, const Config& config) : path_(path) {
+  make_folder(path_ / "checkpoints");
+  lock_ = std::make_unique<FolderLock>(path_);
+  const fs::path file = path_ / "config.json";
+  if (fs::exists(file)) {
+    std::vector<std::string> changes;
+    collect_changes(read_json(file), to_json(config), "", changes);
+    if (!changes.empty()) {
+      throw Error({.what = "the folder holds a run with another configuration:\n  " + join(changes, "\n  "), .where = path_.string(),
+                   .hint = "choose another run.dir, or remove the folder to start anew"});
+    }
+  }
+  write_json(file, to_json(config));
+  write_json(path_ / "environment.json", environment_json(config));
+}
+
+bool RunFolder::finished() const { return fs::exists(path_ / "compressor" / "compressor.json"); }
+
+std::vector<fs::path> RunFolder::checkpoints() const {
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(path_ / "checkpoints")) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(".")) {
+      fs::remove_all(entry.path());  // a save that was cut off
+    } else if (name.starts_with("step-") && fs::exists(entry.path() / "state.json")) {
+      found.push_back(entry.path());
+    }
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+std::optional<RunState> RunFolder::resume(Compressor& compressor, AdamW& optimizer) const {
+  const auto all = checkpoints();
+  if (all.empty()) return std::nullopt;
+  const fs::path& newest = all.back();
+  const std::string where = (newest / "state.json").string();
+  const Json json = read_json(newest / "state.json");
+  RunState state{json_get<int64_t>(json, "step", where), json_get<double>(json, "train_seconds", where), json_get<int64_t>(json, "tokens", where),
+                 json_get<double>(json, "last_eval_seconds", where), json_get<std::string>(json, "data_hash", where)};
+  const SafetensorsFile tensors(newest / "compressor.safetensors"), moments(newest / "optimizer.safetensors");
+  load_trained_tensors(compressor, tensors.tensors(), tensors.path());
+  optimizer.load_state(moments.tensors(), moments.path());
+  return state;
+}
+
+void RunFolder::save(const RunState& state, const Compressor& compressor, const AdamW& optimizer, int64_t keep) const {
+  char name[32];
+  std::snprintf(name, sizeof name, "step-%06lld", static_cast<long long>(state.step));
+  write_folder_atomically(path_ / "checkpoints" / name, [&](const fs::path& folder) {
+    write_safetensors(folder / "compressor.safetensors", trained_tensors(compressor));
+    write_safetensors(folder / "optimizer.safetensors", optimizer.state());
+    write_json(folder / "state.json", {{"step", state.step}, {"train_seconds", state.train_seconds}, {"tokens", state.tokens},
+                                       {"last_eval_seconds", state.last_eval_seconds}, {"data_hash", state.data_hash}});
+  });
+  auto all = checkpoints();
+  for (size_t i = 0; i + static_cast<size_t>(keep) < all.size(); ++i) fs::remove_all(all[i]);
+}
+
+void RunFolder::finish(const Compressor& compressor) const {
+  write_folder_atomically(path_ / "compressor", [&](const fs::path& folder) { save_compressor(folder, compressor); });
+}
+
+void RunFolder::append_metrics(const Json& line) const { append_line(path_ / "metrics.jsonl", line.dump()); }
+
+void RunFolder::drop_metrics_after(int64_t step) const {
+  const fs::path file = path_ / "metrics.jsonl";
+  if (!fs::exists(file)) return;
+  std::string kept;
+  for (const auto& line : split(read_file(file), '\n')) {
+    const Json json = Json::parse(line, nullptr, false);  // a torn last line is dropped with the rest
+    if (json.is_object() && json.value("step", int64_t{0}) <= step) kept += line + "\n";
+  }
+  write_file_atomically(file, kept);
+}
+
+}  // namespace precis
