@@ -37,6 +37,8 @@ void require_sequential_embedding(const CompressorConfig& c) {
   }
 }
 
+int64_t padded_width(int64_t longest) { return (longest + 15) / 16 * 16; }
+
 SegmentBatch cut_segments(const TokenBatch& context, int64_t length) {
   SegmentBatch batch;
   std::vector<int64_t> lengths;
@@ -49,7 +51,8 @@ SegmentBatch cut_segments(const TokenBatch& context, int64_t length) {
     }
   }
   batch.lengths = to_tensor(lengths);
-  batch.ids = torch::zeros({static_cast<int64_t>(lengths.size()), *std::max_element(lengths.begin(), lengths.end())}, torch::kLong);
+  const int64_t width = padded_width(*std::max_element(lengths.begin(), lengths.end()));
+  batch.ids = torch::zeros({static_cast<int64_t>(lengths.size()), width}, torch::kLong);
   for (size_t i = 0; i < lengths.size(); ++i) {
     batch.ids[static_cast<int64_t>(i)].narrow(0, 0, lengths[i]).copy_(context.ids[batch.context[i]].narrow(0, batch.start[i], lengths[i]));
   }

@@ -14,6 +14,9 @@ void check_contexts(const TokenBatch& context, const Decoder& decoder);
 // Methods whose memory is soft-prompt rows that count from 0: anything else in the config is an Error.
 void require_sequential_embedding(const CompressorConfig& config);
 
+// Batches are padded to a multiple of 16 rows: the matrix kernels are compiled per shape, and so few shapes occur.
+int64_t padded_width(int64_t longest);
+
 // Contexts cut into segments of at most `length` tokens, all of one batch in order.
 struct SegmentBatch {
   Tensor ids;      // int64 [n, width], right-padded

@@ -61,12 +61,10 @@ SegmentShape MemoryTokens::shape_of(int64_t text) const {
   return {prefix, text, text, slots, slots};
 }
 
-SegmentShape MemoryTokens::padded_shape(const std::vector<SegmentShape>& shapes) const {
+SegmentShape MemoryTokens::padded_shape(const std::vector<SegmentShape>& shapes, int64_t width) const {
   SegmentShape padded = shapes.front();
-  for (const auto& shape : shapes) {
-    padded.text = std::max(padded.text, shape.text);
-    padded.slots = std::max(padded.slots, shape.slots);
-  }
+  padded.text = width;
+  for (const auto& shape : shapes) padded.slots = std::max(padded.slots, shape.slots);
   if (!chunked()) {
     padded.chunk = padded.text;
     padded.group = padded.slots;
@@ -128,7 +126,7 @@ Memory MemoryTokens::compress(const TokenBatch& context) {
     shapes.push_back(shape_of(batch.lengths[i].item<int64_t>()));
     slots.push_back(shapes.back().slots);
   }
-  const SegmentShape padded = padded_shape(shapes);
+  const SegmentShape padded = padded_shape(shapes, batch.ids.size(1));
   const EncoderPass pass = encoder_pass(batch, shapes, padded);
   Memory memory{.source_tokens = context.lengths.cpu(), .origin = origin()};
   const auto source = place_slots(memory, batch, slots, padded.slots);

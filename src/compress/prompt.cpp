@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include "encoder_parts.h"
 #include "precis/core/error.h"
 
 namespace precis {
@@ -38,7 +39,7 @@ void PromptBuilder::push_task(int64_t r, int64_t first_position) {
 DecoderInput PromptBuilder::finish(std::optional<PastKeyValues> past) {
   size_t longest = 1;
   for (const auto& row : items_) longest = std::max(longest, row.size());
-  const int64_t R = rows(), T = static_cast<int64_t>(longest);
+  const int64_t R = rows(), T = padded_width(static_cast<int64_t>(longest));
   Tensor index = torch::zeros({R, T}, torch::kLong), positions = torch::zeros({R, T}, torch::kLong);
   Tensor labels = torch::full({R, T}, -100, torch::kLong), lengths = torch::zeros({R}, torch::kLong);
   for (int64_t r = 0; r < R; ++r) {

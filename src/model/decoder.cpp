@@ -4,6 +4,8 @@
 
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
+#include "precis/nn/rms_norm.h"
+#include "precis/nn/swiglu.h"
 
 namespace precis {
 
@@ -11,7 +13,7 @@ Tensor Decoder::embed(const Tensor& ids) const { return torch::embedding(embeddi
 
 Tensor Decoder::logits(const Tensor& rows) const { return torch::linear(rows, classifier_); }
 
-Tensor Decoder::norm(const Tensor& x, const Tensor& weight) const { return torch::rms_norm(x, {x.size(-1)}, weight, config_.rms_norm_eps); }
+Tensor Decoder::norm(const Tensor& x, const Tensor& weight) const { return frozen_rms_norm(x, weight, config_.rms_norm_eps); }
 
 RopeTable Decoder::rope(const Tensor& position_ids) const { return rope_table(position_ids.to(device_), rope_frequencies_, dtype_); }
 
@@ -22,10 +24,9 @@ std::vector<LoraTarget> Decoder::linear_shapes() const {
 
 namespace {
 
-Tensor plus_delta(const Tensor& base, const LoraSet* lora, int64_t layer, const char* target, const Tensor& x) {
-  if (lora == nullptr) return base;
-  const Tensor delta = lora->delta(layer, target, x);
-  return delta.defined() ? base + delta : base;
+// The linears that `weight` computes at once, with their adapters if there are any.
+Tensor linear(const LoraSet* lora, int64_t layer, const std::vector<LoraSet::Part>& parts, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  return lora == nullptr ? torch::linear(x, weight, bias) : lora->apply(layer, parts, x, weight, bias);
 }
 
 }  // namespace
@@ -33,22 +34,21 @@ Tensor plus_delta(const Tensor& base, const LoraSet* lora, int64_t layer, const 
 Decoder::Heads Decoder::project(const Layer& layer, int64_t index, const Tensor& x, const RopeTable& table, const LoraSet* lora) const {
   const Tensor normed = norm(x, layer.input_norm);
   const int64_t q_width = config_.heads * config_.head_dim, kv_width = config_.kv_heads * config_.head_dim;
-  const auto parts = torch::linear(normed, layer.qkv, layer.qkv_bias).split_with_sizes({q_width, kv_width, kv_width}, -1);
-  const auto heads = [&](const Tensor& part, const char* target, const Tensor& head_norm) {
-    const Tensor split = plus_delta(part, lora, index, target, normed).unflatten(-1, {-1, config_.head_dim});
+  const auto parts = linear(lora, index, {{"q_proj", q_width}, {"k_proj", kv_width}, {"v_proj", kv_width}}, normed, layer.qkv, layer.qkv_bias)
+                         .split_with_sizes({q_width, kv_width, kv_width}, -1);
+  const auto heads = [&](const Tensor& part, const Tensor& head_norm) {
+    const Tensor split = part.unflatten(-1, {-1, config_.head_dim});
     return (head_norm.defined() ? norm(split, head_norm) : split).transpose(1, 2);  // [B, heads, S, d]
   };
-  return {apply_rope(heads(parts[0], "q_proj", layer.q_norm), table), apply_rope(heads(parts[1], "k_proj", layer.k_norm), table),
-          heads(parts[2], "v_proj", {})};
+  return {apply_rope(heads(parts[0], layer.q_norm), table), apply_rope(heads(parts[1], layer.k_norm), table), heads(parts[2], {})};
 }
 
 Tensor Decoder::finish_layer(const Layer& layer, int64_t index, const Tensor& residual, const Tensor& attended, const LoraSet* lora) const {
   const Tensor joined = attended.transpose(1, 2).flatten(2);  // [B, S, H d]
-  const Tensor x = residual + plus_delta(torch::linear(joined, layer.o, layer.o_bias), lora, index, "o_proj", joined);
-  const Tensor normed = norm(x, layer.post_norm);
-  const auto gate_up = torch::linear(normed, layer.gate_up, layer.gate_up_bias).chunk(2, -1);
-  const Tensor inner = torch::silu(plus_delta(gate_up[0], lora, index, "gate_proj", normed)) * plus_delta(gate_up[1], lora, index, "up_proj", normed);
-  return x + plus_delta(torch::linear(inner, layer.down, layer.down_bias), lora, index, "down_proj", inner);
+  const int64_t D = config_.hidden, F = config_.intermediate;
+  const Tensor x = residual + linear(lora, index, {{"o_proj", D}}, joined, layer.o, layer.o_bias);
+  const Tensor inner = swiglu(linear(lora, index, {{"gate_proj", F}, {"up_proj", F}}, norm(x, layer.post_norm), layer.gate_up, layer.gate_up_bias));
+  return x + linear(lora, index, {{"down_proj", D}}, inner, layer.down, layer.down_bias);
 }
 
 Tensor Decoder::run_layer(int64_t index, const Tensor& x, const RopeTable& table, const AttentionPlan& plan, const LoraSet* lora) const {

@@ -88,7 +88,7 @@ Tensor attend_text_chunks(const Rows& prefix, const Rows& text, const Rows& memo
   }
   const Tensor out = attend_parts(q, parts).reshape({-1, K * G, n * layout.chunk, d}).narrow(2, 0, layout.text);
   if (layout.prefix == 0) return out;
-  return torch::cat({at::scaled_dot_product_attention(prefix.q, prefix.k, prefix.v, {}, 0.0, true, c10::nullopt, G > 1), out}, 2);
+  return torch::cat({attend(prefix.q, prefix.k, prefix.v, AttentionPlan::causal()), out}, 2);
 }
 
 // Memory rows of all chunks as one batched product: g rows over their own c text keys and the memory they may see.

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "precis/core/error.h"
+#include "precis/nn/lora_linear.h"
 
 namespace precis {
 
@@ -31,18 +32,21 @@ std::optional<size_t> LoraSet::index_of(const std::string& target) const {
   return static_cast<size_t>(found - targets_.begin());
 }
 
-Tensor LoraSet::delta(int64_t layer, const std::string& target, const Tensor& x) const {
-  const auto index = index_of(target);
-  if (!index) return {};
-  const Pair& pair = pairs_[static_cast<size_t>(layer)][*index];
-  Tensor input = x;
-  if (is_training() && options_.dropout > 0) {
-    const double keep = 1 - options_.dropout;
-    input = x * (torch::empty_like(x).bernoulli_(keep, dropout_generator_) / keep);
+Tensor LoraSet::apply(int64_t layer, const std::vector<Part>& parts, const Tensor& x, const Tensor& weight, const Tensor& bias) const {
+  std::vector<LoraSlice> slices;
+  int64_t begin = 0;
+  for (const auto& [name, width] : parts) {
+    if (const auto index = index_of(name)) {
+      const Pair& pair = pairs_[static_cast<size_t>(layer)][*index];
+      slices.push_back({begin, pair.a, pair.b, {}});
+      if (is_training() && options_.dropout > 0) {
+        const double keep = 1 - options_.dropout;
+        slices.back().mask = torch::empty_like(x).bernoulli_(keep, dropout_generator_).div_(keep);
+      }
+    }
+    begin += width;
   }
-  const double scale = options_.alpha / static_cast<double>(options_.rank);
-  const Tensor low = torch::linear(input, pair.a.to(x.scalar_type()));      // [..., rank]
-  return torch::linear(low, (pair.b * scale).to(x.scalar_type()));          // [..., out]
+  return lora_linear(x, weight, bias, slices, options_.alpha / static_cast<double>(options_.rank));
 }
 
 }  // namespace precis

@@ -21,7 +21,7 @@ class MemoryTokens : public Compressor {
 
  private:
   SegmentShape shape_of(int64_t text) const;
-  SegmentShape padded_shape(const std::vector<SegmentShape>& shapes) const;
+  SegmentShape padded_shape(const std::vector<SegmentShape>& shapes, int64_t width) const;
   // All segments as one batch of rows, padded to `padded`.
   EncoderPass encoder_pass(const SegmentBatch& batch, const std::vector<SegmentShape>& shapes, const SegmentShape& padded) const;
   void set_positions(Memory& memory, const SegmentBatch& batch, const std::vector<SegmentShape>& shapes) const;

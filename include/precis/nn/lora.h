@@ -31,10 +31,10 @@ class LoraSet : public torch::nn::Module {
  public:
   LoraSet(int64_t layers, const std::vector<LoraTarget>& targets, LoraOptions options, at::Generator generator);
 
-  bool adapts(const std::string& target) const { return index_of(target).has_value(); }
-
-  // The update for one linear: [..., in] to [..., out], in the dtype of `x`; an undefined tensor if it is not adapted.
-  Tensor delta(int64_t layer, const std::string& target, const Tensor& x) const;
+  // One of the linears that a joined product computes: its name and width.
+  using Part = std::pair<const char*, int64_t>;
+  // x W^T + bias with the updates of those `parts` (in the order of W's rows) that this set adapts.
+  Tensor apply(int64_t layer, const std::vector<Part>& parts, const Tensor& x, const Tensor& weight, const Tensor& bias) const;
 
   // Dropout masks of the coming pass are drawn from this generator (training mode only).
   void set_dropout_generator(at::Generator generator) { dropout_generator_ = std::move(generator); }

@@ -23,7 +23,8 @@ struct RopeTable {
 };
 RopeTable rope_table(const Tensor& position_ids /* int64 [B, T] */, const Tensor& frequencies, at::ScalarType dtype);
 
-// x [B, H, T, d], rotated at the table's positions.
+// x [B, H, T, d], rotated at the table's positions, in one pass.
 Tensor apply_rope(const Tensor& x, const RopeTable& table);
+Tensor reference_rope(const Tensor& x, const RopeTable& table);  // by LibTorch's own differentiable operations
 
 }  // namespace precis

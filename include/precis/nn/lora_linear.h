@@ -1,0 +1,24 @@
+// A frozen linear layer together with its low-rank updates, forward and backward as few products as possible: no update
+// is materialised as a matrix, no weight gradient is computed for the frozen weight, sums are taken in place.
+#pragma once
+
+#include <vector>
+
+#include "precis/nn/lora.h"
+
+namespace precis {
+
+// Rows of W that one adapter updates: outputs [begin, begin + b.size(0)).
+struct LoraSlice {
+  int64_t begin = 0;
+  Tensor a, b;  // [rank, in], [out, rank]; fp32
+  Tensor mask;  // dropout mask already divided by its keep probability, shaped like x; undefined: none
+};
+
+// x W^T + bias, and scale * B(A(mask x)) added to each slice. x [..., in], weight [out, in]; returns [..., out].
+Tensor lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const std::vector<LoraSlice>& slices, double scale);
+
+// The same by LibTorch's own differentiable operations: the reference twin.
+Tensor reference_lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const std::vector<LoraSlice>& slices, double scale);
+
+}  // namespace precis

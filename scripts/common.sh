@@ -1,0 +1,12 @@
+# Sourced by the other scripts: where the project is, and how they speak.
+set -euo pipefail
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+cd "$ROOT"
+say() { printf '\n== %s\n' "$*" >&2; }
+
+# Configures and builds build/release; the second time only what changed.
+build_release() {
+  say "Building into build/release (the first build takes about 6 minutes on 2 cores)"
+  [ -f build/release/build.ninja ] || cmake --preset release
+  cmake --build --preset release
+}
