@@ -13,7 +13,9 @@ namespace precis {
 void run_eval(const Config& config, const CompressorRegistry& registry, bool json) {
   require_set(config, {"model.path", "data.eval", "run.dir"});
   if (config.eval.compressors.empty() && config.eval.references.empty()) {
-    throw Error({.what = "nothing to evaluate", .where = "eval.compressors", .expected = "at least one compressor or reference"});
+    throw Error({.what = "nothing to evaluate",
+                 .where = "eval.compressors",
+                 .expected = "at least one compressor or reference"});
   }
   make_folder(config.run.dir);
   const FolderLock lock(config.run.dir);
@@ -27,7 +29,10 @@ void run_eval(const Config& config, const CompressorRegistry& registry, bool jso
   }
   const double em = report.rows.front().score.em;
   if (em < config.eval.target_em) {
-    throw Error({.what = "the score is below its target", .where = report.rows.front().name, .expected = cat("at least ", config.eval.target_em, " EM"), .found = fixed(em, 2)},
+    throw Error({.what = "the score is below its target",
+                 .where = report.rows.front().name,
+                 .expected = cat("at least ", config.eval.target_em, " EM"),
+                 .found = fixed(em, 2)},
                 Error::Kind::failed_check);
   }
 }

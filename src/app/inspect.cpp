@@ -27,29 +27,48 @@ Json safetensors_json(const fs::path& path) {
 }
 
 Json decoder_json(const DecoderConfig& c) {
-  return {{"family", c.family}, {"parameters", c.parameters()}, {"layers", c.layers}, {"hidden", c.hidden}, {"intermediate", c.intermediate}, {"heads", c.heads},
-          {"kv_heads", c.kv_heads}, {"head_dim", c.head_dim}, {"vocabulary", c.vocabulary}, {"max_positions", c.max_positions}, {"rope_theta", c.rope_theta},
-          {"rope_scaling", c.rope_scaling.type}, {"tied_embeddings", c.tied_embeddings}};
+  return {{"family", c.family},
+          {"parameters", c.parameters()},
+          {"layers", c.layers},
+          {"hidden", c.hidden},
+          {"intermediate", c.intermediate},
+          {"heads", c.heads},
+          {"kv_heads", c.kv_heads},
+          {"head_dim", c.head_dim},
+          {"vocabulary", c.vocabulary},
+          {"max_positions", c.max_positions},
+          {"rope_theta", c.rope_theta},
+          {"rope_scaling", c.rope_scaling.type},
+          {"tied_embeddings", c.tied_embeddings}};
 }
 
 Json tokenizer_json(const fs::path& path) {
   const auto t = load_tokenizer(path);
-  return {{"kind", t->kind()}, {"vocabulary", t->vocabulary_size()}, {"bos_id", t->bos_id}, {"eos_id", t->eos_id}, {"pad_id", t->pad_id},
-          {"adds_bos", t->adds_bos}, {"end_ids", t->end_ids}, {"special_tokens", t->special_tokens().size()}, {"hash", t->hash()}};
+  return {{"kind", t->kind()},     {"vocabulary", t->vocabulary_size()},
+          {"bos_id", t->bos_id},   {"eos_id", t->eos_id},
+          {"pad_id", t->pad_id},   {"adds_bos", t->adds_bos},
+          {"end_ids", t->end_ids}, {"special_tokens", t->special_tokens().size()},
+          {"hash", t->hash()}};
 }
 
 Json gguf_json(const fs::path& path) {
   const GgufFile file(path);
   std::map<std::string, int64_t> types;
   for (const auto& [name, tensor] : file.tensors()) ++types[gguf_type_name(tensor.type)];
-  return {{"kind", "GGUF"}, {"decoder", decoder_json(decoder_config_from_gguf(file))}, {"tensor_types", types}, {"tokenizer", tokenizer_json(path)}};
+  return {{"kind", "GGUF"},
+          {"decoder", decoder_json(decoder_config_from_gguf(file))},
+          {"tensor_types", types},
+          {"tokenizer", tokenizer_json(path)}};
 }
 
 Json run_json(const fs::path& path) {
-  Json out = {{"kind", "run folder"}, {"config", read_json(path / "config.json").at("compressor")}, {"finished", fs::exists(path / "compressor" / "compressor.json")}};
+  Json out = {{"kind", "run folder"},
+              {"config", read_json(path / "config.json").at("compressor")},
+              {"finished", fs::exists(path / "compressor" / "compressor.json")}};
   Json checkpoints = Json::array();
   if (fs::exists(path / "checkpoints")) {
-    for (const auto& entry : fs::directory_iterator(path / "checkpoints")) checkpoints.push_back(entry.path().filename().string());
+    for (const auto& entry : fs::directory_iterator(path / "checkpoints"))
+      checkpoints.push_back(entry.path().filename().string());
   }
   out["checkpoints"] = checkpoints;
   if (out["finished"]) out["compressor"] = read_json(path / "compressor" / "compressor.json");
@@ -64,10 +83,16 @@ Json folder_json(const fs::path& path) {
   }
   if (fs::exists(path / "config.json") && fs::exists(path / "checkpoints")) return run_json(path);
   Json out = {{"kind", "model folder"}};
-  if (fs::exists(path / "config.json")) out["decoder"] = decoder_json(decoder_config_from_hugging_face(read_json(path / "config.json"), (path / "config.json").string()));
-  const bool has_tokenizer = fs::exists(path / "tokenizer.json") || fs::exists(path / "vocab.json") || fs::exists(path / "tokenizer.model");
+  if (fs::exists(path / "config.json"))
+    out["decoder"] = decoder_json(
+        decoder_config_from_hugging_face(read_json(path / "config.json"), (path / "config.json").string()));
+  const bool has_tokenizer =
+      fs::exists(path / "tokenizer.json") || fs::exists(path / "vocab.json") || fs::exists(path / "tokenizer.model");
   if (has_tokenizer) out["tokenizer"] = tokenizer_json(path);
-  if (out.size() == 1) throw Error({.what = "nothing that precis knows", .where = path.string(), .expected = "a run folder, an exported compressor, a model or a tokenizer"});
+  if (out.size() == 1)
+    throw Error({.what = "nothing that precis knows",
+                 .where = path.string(),
+                 .expected = "a run folder, an exported compressor, a model or a tokenizer"});
   return out;
 }
 
@@ -76,7 +101,7 @@ Json folder_json(const fs::path& path) {
 void run_inspect(const std::string& text, bool json) {
   const fs::path path(text);
   if (!fs::exists(path)) throw Error({.what = "no such file or folder", .where = text});
-  const Json found = fs::is_directory(path)                ? folder_json(path)
+  const Json found = fs::is_directory(path)               ? folder_json(path)
                      : path.extension() == ".safetensors" ? safetensors_json(path)
                      : path.extension() == ".gguf"        ? gguf_json(path)
                                                           : tokenizer_json(path);

@@ -34,7 +34,8 @@ void add_config_arguments(CLI::App& command, Arguments& a) {
 // The resolved configuration, or nothing if printing it was all that was asked for.
 std::optional<Config> resolved(const Arguments& a) {
   for (const auto& text : a.overrides) {
-    if (first_invalid_utf8(text) != std::string::npos) throw Error({.what = "not valid UTF-8", .where = "command line"});
+    if (first_invalid_utf8(text) != std::string::npos)
+      throw Error({.what = "not valid UTF-8", .where = "command line"});
   }
   Config config = resolve_config(config_layers(a.config_file, a.overrides));
   if (!a.print_config) return config;
@@ -44,7 +45,8 @@ std::optional<Config> resolved(const Arguments& a) {
 
 void run_synth(const std::string& out, const SynthOptions& options) {
   write_file_atomically(out, [&](std::ostream& stream) { write_synth(stream, options); });
-  log::info(cat(out, ": ", options.count, " contexts with ", options.questions, " questions each, split ", options.split, ", seed ", options.seed));
+  log::info(cat(out, ": ", options.count, " contexts with ", options.questions, " questions each, split ",
+                options.split, ", seed ", options.seed));
 }
 
 int report_error(const std::exception& e, int code) {
@@ -72,7 +74,8 @@ int parse_and_run(int argc, char** argv, const CompressorRegistry& registry) {
   auto* train = app.add_subcommand("train", "train a compressor; run again in the same run.dir, it resumes");
   auto* eval = app.add_subcommand("eval", "answer questions from memories and from the references; write a report");
   auto* score = app.add_subcommand("score", "exact match and F1 of a predictions file");
-  auto* tokenize = app.add_subcommand("tokenize", "standard input: a JSON string a line; output: a JSON array of ids a line");
+  auto* tokenize =
+      app.add_subcommand("tokenize", "standard input: a JSON string a line; output: a JSON array of ids a line");
   auto* inspect = app.add_subcommand("inspect", "what a checkpoint, GGUF, run folder or tokenizer holds");
   auto* synth = app.add_subcommand("synth", "write a generated fact-recall set in MRQA format");
   for (auto* command : {train, eval}) {
@@ -91,11 +94,14 @@ int parse_and_run(int argc, char** argv, const CompressorRegistry& registry) {
   inspect->add_option("path", path)->required();
   inspect->add_flag("--json", a.json, "one line");
   synth->add_option("--out", out, "file to write (.jsonl)")->required();
-  synth->add_option("--count", synth_options.count, "contexts")->required()->check(CLI::Range(int64_t{1}, int64_t{100000000}));
+  synth->add_option("--count", synth_options.count, "contexts")
+      ->required()
+      ->check(CLI::Range(int64_t{1}, int64_t{100000000}));
   synth->add_option("--seed", synth_options.seed, "seed")->required();
   synth->add_option("--questions", synth_options.questions, "questions a context")->check(CLI::Range(1, 3));
   synth->add_option("--entities", synth_options.entities, "passages a context")->check(CLI::Range(1, 100));
-  synth->add_option("--split", synth_options.split, "train or eval: disjoint invented names")->check(CLI::IsMember({"train", "eval"}));
+  synth->add_option("--split", synth_options.split, "train or eval: disjoint invented names")
+      ->check(CLI::IsMember({"train", "eval"}));
 
   std::vector<std::string> words = words_of(argc, argv);
   std::reverse(words.begin(), words.end());  // CLI11 takes them last first
@@ -138,8 +144,10 @@ int run_program(int argc, char** argv, const CompressorRegistry& registry) {
     return report_error(e, 3);
   } catch (const c10::Error& e) {
     const std::string message = e.what_without_backtrace();
-    const bool out_of_memory = message.find("can't allocate memory") != std::string::npos || message.find("out of memory") != std::string::npos;
-    std::fprintf(stderr, "precis: %s: %s\n", out_of_memory ? "out of memory" : "internal error", excerpt(message, 400).c_str());
+    const bool out_of_memory = message.find("can't allocate memory") != std::string::npos ||
+                               message.find("out of memory") != std::string::npos;
+    std::fprintf(stderr, "precis: %s: %s\n", out_of_memory ? "out of memory" : "internal error",
+                 excerpt(message, 400).c_str());
     return out_of_memory ? 3 : 1;
   } catch (const std::filesystem::filesystem_error& e) {
     return report_error(e, 2);

@@ -17,7 +17,8 @@ void run_train(const Config& config, const CompressorRegistry& registry, bool js
   const std::vector<Passage> passages = read_qa(config.data.train);
   const std::vector<Passage> dev_passages = evaluates ? read_qa(config.data.eval) : std::vector<Passage>{};
   const Workspace workspace = open_workspace(config);
-  const auto compressor = registry.make(config.compressor, surroundings_of(workspace.decoder, *workspace.tokenizer, static_cast<uint64_t>(config.run.seed)));
+  const auto compressor = registry.make(config.compressor, surroundings_of(workspace.decoder, *workspace.tokenizer,
+                                                                           static_cast<uint64_t>(config.run.seed)));
   const TrainingSet data(passages, *workspace.tokenizer, config.data, compressor->context_begins_with_bos());
 
   const std::vector<AskedQuestion> dev = list_questions(dev_passages, config.train.eval_limit);
@@ -29,11 +30,18 @@ void run_train(const Config& config, const CompressorRegistry& registry, bool js
     };
   }
   const TrainResult result = train(*compressor, data, config, evaluate);
-  if (result.already_finished) log::info(config.run.dir + " is already finished; raise train.steps or train.max_seconds to go on");
+  if (result.already_finished)
+    log::info(config.run.dir + " is already finished; raise train.steps or train.max_seconds to go on");
   if (json) {
-    std::printf("%s\n", Json{{"run", config.run.dir}, {"steps", result.steps}, {"train_seconds", result.train_seconds}, {"already_finished", result.already_finished}}.dump().c_str());
+    std::printf("%s\n", Json{{"run", config.run.dir},
+                             {"steps", result.steps},
+                             {"train_seconds", result.train_seconds},
+                             {"already_finished", result.already_finished}}
+                            .dump()
+                            .c_str());
   } else {
-    std::printf("%s: %lld steps in %.0f s\n", config.run.dir.c_str(), static_cast<long long>(result.steps), result.train_seconds);
+    std::printf("%s: %lld steps in %.0f s\n", config.run.dir.c_str(), static_cast<long long>(result.steps),
+                result.train_seconds);
   }
 }
 

@@ -11,7 +11,8 @@
 namespace precis {
 
 Workspace open_workspace(const Config& config) {
-  const auto threads = config.run.threads > 0 ? static_cast<int>(config.run.threads) : static_cast<int>(std::thread::hardware_concurrency());
+  const auto threads = config.run.threads > 0 ? static_cast<int>(config.run.threads)
+                                              : static_cast<int>(std::thread::hardware_concurrency());
   at::set_num_threads(threads);
   if (config.run.deterministic) {
     at::globalContext().setDeterministicAlgorithms(true, true);
@@ -21,7 +22,8 @@ Workspace open_workspace(const Config& config) {
   out.tokenizer = load_tokenizer(config.tokenizer.path.empty() ? config.model.path : config.tokenizer.path);
   out.decoder = load_decoder(config.model.path, config.model.dtype, config.model.device);
   const DecoderConfig& c = out.decoder->config();
-  log::info(cat(config.model.path, ": ", c.family, ", ", c.parameters(), " parameters in ", c10::toString(out.decoder->dtype()), ", ", threads, " threads"));
+  log::info(cat(config.model.path, ": ", c.family, ", ", c.parameters(), " parameters in ",
+                c10::toString(out.decoder->dtype()), ", ", threads, " threads"));
   return out;
 }
 

@@ -18,14 +18,22 @@ void save_peft_adapter(const fs::path& folder, const Compressor& compressor) {
   for (const auto& [name, tensor] : trained_tensors(compressor)) {
     const auto parts = split(name, '.');
     if (parts.size() != 4 || parts[0] != "lora") continue;
-    const char* block = parts[2] == "gate_proj" || parts[2] == "up_proj" || parts[2] == "down_proj" ? "mlp" : "self_attn";
-    adapter[cat("base_model.model.model.layers.", parts[1], ".", block, ".", parts[2], ".lora_", parts[3], ".weight")] = tensor;
+    const char* block =
+        parts[2] == "gate_proj" || parts[2] == "up_proj" || parts[2] == "down_proj" ? "mlp" : "self_attn";
+    adapter[cat("base_model.model.model.layers.", parts[1], ".", block, ".", parts[2], ".lora_", parts[3], ".weight")] =
+        tensor;
   }
   if (adapter.empty()) return;
   const LoraConfig& lora = compressor.config().lora;
   write_safetensors(folder / "adapter_model.safetensors", adapter, {{"format", "pt"}});
-  write_json(folder / "adapter_config.json", {{"peft_type", "LORA"}, {"task_type", "CAUSAL_LM"}, {"r", lora.rank}, {"lora_alpha", lora.alpha},
-                                              {"lora_dropout", lora.dropout}, {"target_modules", lora.targets}, {"bias", "none"}, {"inference_mode", true}});
+  write_json(folder / "adapter_config.json", {{"peft_type", "LORA"},
+                                              {"task_type", "CAUSAL_LM"},
+                                              {"r", lora.rank},
+                                              {"lora_alpha", lora.alpha},
+                                              {"lora_dropout", lora.dropout},
+                                              {"target_modules", lora.targets},
+                                              {"bias", "none"},
+                                              {"inference_mode", true}});
 }
 
 }  // namespace
@@ -70,25 +78,34 @@ void save_compressor(const fs::path& folder, const Compressor& compressor) {
                                           {"frozen_parameters", compressor.decoder().config().parameters()}});
 }
 
-Compressor::Surroundings surroundings_of(std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer, uint64_t seed) {
+Compressor::Surroundings surroundings_of(std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer,
+                                         uint64_t seed) {
   return {std::move(decoder), tokenizer.bos_id, tokenizer.adds_bos, tokenizer.hash(), seed};
 }
 
-std::shared_ptr<Compressor> load_compressor(const fs::path& path, const CompressorRegistry& registry, std::shared_ptr<const Decoder> decoder,
-                                            const Tokenizer& tokenizer) {
+std::shared_ptr<Compressor> load_compressor(const fs::path& path, const CompressorRegistry& registry,
+                                            std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer) {
   const fs::path folder = fs::exists(path / "compressor" / "compressor.json") ? path / "compressor" : path;
   if (!fs::exists(folder / "compressor.json")) {
-    throw Error({.what = "no trained compressor here", .where = path.string(), .expected = "a finished run folder or an exported compressor",
-                 .hint = fs::exists(path / "checkpoints") ? "this run is not finished; run precis train again to go on" : ""});
+    throw Error(
+        {.what = "no trained compressor here",
+         .where = path.string(),
+         .expected = "a finished run folder or an exported compressor",
+         .hint = fs::exists(path / "checkpoints") ? "this run is not finished; run precis train again to go on" : ""});
   }
   const std::string where = (folder / "compressor.json").string();
   const Json json = read_json(folder / "compressor.json");
   if (const auto version = json_get<int>(json, "format_version", where); version != format_version) {
-    throw Error({.what = "unsupported format version", .where = where, .expected = cat(format_version), .found = cat(version)});
+    throw Error(
+        {.what = "unsupported format version", .where = where, .expected = cat(format_version), .found = cat(version)});
   }
   const auto must_equal = [&](const char* key, const char* what, const std::string& ours) {
     const auto theirs = json_get<std::string>(json, key, where);
-    if (theirs != ours) throw Error({.what = cat("trained around another ", what), .where = where, .expected = ours + " (given now)", .found = theirs + " (trained with)"});
+    if (theirs != ours)
+      throw Error({.what = cat("trained around another ", what),
+                   .where = where,
+                   .expected = ours + " (given now)",
+                   .found = theirs + " (trained with)"});
   };
   must_equal("base_fingerprint", "base model", decoder->fingerprint());
   must_equal("tokenizer_hash", "tokenizer", tokenizer.hash());

@@ -14,12 +14,15 @@
 namespace precis {
 
 Compressor::Compressor(CompressorConfig config, Surroundings surroundings)
-    : config_(std::move(config)), surroundings_(std::move(surroundings)), generator_(at::detail::createCPUGenerator(surroundings_.seed)) {
+    : config_(std::move(config)),
+      surroundings_(std::move(surroundings)),
+      generator_(at::detail::createCPUGenerator(surroundings_.seed)) {
   check(surroundings_.decoder != nullptr, "a compressor needs a decoder");
 }
 
 EncoderView Compressor::encoder_view(const TokenBatch&) const {
-  throw Error({.what = "this method has no single encoder mask", .where = "compressor.method", .found = config_.method});
+  throw Error(
+      {.what = "this method has no single encoder mask", .where = "compressor.method", .found = config_.method});
 }
 
 int64_t Compressor::trained_parameters() const {
@@ -34,14 +37,18 @@ MemoryOrigin Compressor::origin() const {
 
 Tensor Compressor::learned_rows(const std::string& name, int64_t n, double mean, double deviation) {
   const int64_t D = decoder().config().hidden;
-  const Tensor rows = torch::empty(n == 0 ? std::vector<int64_t>{D} : std::vector<int64_t>{n, D}).normal_(mean, deviation, generator_);
+  const Tensor rows =
+      torch::empty(n == 0 ? std::vector<int64_t>{D} : std::vector<int64_t>{n, D}).normal_(mean, deviation, generator_);
   return register_parameter(name, rows.to(decoder().device()));
 }
 
 bool Compressor::use_bos(const std::string& setting, const char* key) const {
   if (setting == "no" || (setting == "auto" && !surroundings_.adds_bos)) return false;
   if (surroundings_.bos_id < 0) {
-    throw Error({.what = "the tokenizer has no BOS token", .where = cat("compressor.", key), .expected = "auto or no", .found = setting});
+    throw Error({.what = "the tokenizer has no BOS token",
+                 .where = cat("compressor.", key),
+                 .expected = "auto or no",
+                 .found = setting});
   }
   return true;
 }
@@ -72,11 +79,15 @@ std::vector<std::string> CompressorRegistry::methods() const {
   return names;
 }
 
-std::shared_ptr<Compressor> CompressorRegistry::make(const CompressorConfig& config, const Compressor::Surroundings& surroundings) const {
+std::shared_ptr<Compressor> CompressorRegistry::make(const CompressorConfig& config,
+                                                     const Compressor::Surroundings& surroundings) const {
   const auto found = factories_.find(config.method);
   if (found == factories_.end()) {
     const std::string near = nearest_word(config.method, methods());
-    throw Error({.what = "unknown method", .where = "compressor.method", .expected = "one of " + join(methods(), ", "), .found = excerpt(config.method),
+    throw Error({.what = "unknown method",
+                 .where = "compressor.method",
+                 .expected = "one of " + join(methods(), ", "),
+                 .found = excerpt(config.method),
                  .hint = near.empty() ? "" : "did you mean " + near + "?"});
   }
   return found->second(config, surroundings);

@@ -3,9 +3,9 @@
 #include <torch/torch.h>
 
 #include "encoder_parts.h"
+#include "precis/compress/prompt.h"
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
-#include "prompt.h"
 
 namespace precis {
 
@@ -13,19 +13,32 @@ Comprexit::Comprexit(const CompressorConfig& c, const Surroundings& surroundings
     : Compressor(c, surroundings), decoder_bos_(use_bos(c.decoder_bos, "decoder_bos")) {
   require_sequential_embedding(c);
   if (c.ratio > c.comprexit.window) {
-    throw Error({.what = "the ratio is larger than the transport window", .where = "compressor.ratio", .expected = cat("at most ", c.comprexit.window), .found = cat(c.ratio)});
+    throw Error({.what = "the ratio is larger than the transport window",
+                 .where = "compressor.ratio",
+                 .expected = cat("at most ", c.comprexit.window),
+                 .found = cat(c.ratio)});
   }
   const int64_t all = decoder().config().layers, D = decoder().config().hidden;
   layers_ = c.comprexit.top_k_layers < 0 ? all : c.comprexit.top_k_layers;
   if (layers_ > all) {
-    throw Error({.what = "more layers than the decoder has", .where = "compressor.comprexit.top_k_layers", .expected = cat("at most ", all), .found = cat(layers_)});
+    throw Error({.what = "more layers than the decoder has",
+                 .where = "compressor.comprexit.top_k_layers",
+                 .expected = cat("at most ", all),
+                 .found = cat(layers_)});
   }
-  gate_ = std::make_shared<DepthwiseGate>(layers_ + 1, D, c.comprexit.gate_width, c.comprexit.gate_temperature, generator());
+  gate_ = std::make_shared<DepthwiseGate>(layers_ + 1, D, c.comprexit.gate_width, c.comprexit.gate_temperature,
+                                          generator());
   register_module("gate", gate_);
-  const TransportOptions options{.window = c.comprexit.window, .ratio = c.ratio, .metric_width = c.comprexit.metric_width, .iterations = c.comprexit.sinkhorn_iterations,
-                                 .epsilon = c.comprexit.epsilon, .mass_floor = c.comprexit.mass_floor, .mass_temperature = c.comprexit.mass_temperature};
+  const TransportOptions options{.window = c.comprexit.window,
+                                 .ratio = c.ratio,
+                                 .metric_width = c.comprexit.metric_width,
+                                 .iterations = c.comprexit.sinkhorn_iterations,
+                                 .epsilon = c.comprexit.epsilon,
+                                 .mass_floor = c.comprexit.mass_floor,
+                                 .mass_temperature = c.comprexit.mass_temperature};
   transport_ = std::make_shared<WidthwiseTransport>(D, options, generator());
-  for (const auto& part : transport_->named_children()) register_module(part.key(), part.value());  // "cost", "mass", "value"
+  for (const auto& part : transport_->named_children())
+    register_module(part.key(), part.value());  // "cost", "mass", "value"
   if (c.projector == "mlp") projector_ = register_module("projector", Projector::xavier(D, generator()));
 }
 
@@ -72,7 +85,8 @@ Comprexit::Explanation Comprexit::explain(const TokenBatch& context) const {
 Memory Comprexit::compress(const TokenBatch& context) { return explain(context).memory; }
 
 DecoderInput Comprexit::prompt(const Memory& memory, const TaskTokens& task) const {
-  if (task.task == Task::ae) throw Error({.what = "ComprExIT has no reconstruction objective", .where = "train.objectives.ae", .expected = "0"});
+  if (task.task == Task::ae)
+    throw Error({.what = "ComprExIT has no reconstruction objective", .where = "train.objectives.ae", .expected = "0"});
   return embedding_prompt(decoder(), surroundings().bos_id, {.bos = decoder_bos_}, memory, task);
 }
 

@@ -9,13 +9,16 @@
 
 namespace precis {
 
-std::shared_ptr<LoraSet> make_lora(const LoraConfig& config, const Decoder& decoder, at::Generator generator, bool bound_by_rank) {
+std::shared_ptr<LoraSet> make_lora(const LoraConfig& config, const Decoder& decoder, at::Generator generator,
+                                   bool bound_by_rank) {
   if (config.rank == 0) return nullptr;
   std::vector<LoraTarget> targets;
   for (const auto& shape : decoder.linear_shapes()) {
-    if (std::find(config.targets.begin(), config.targets.end(), shape.name) != config.targets.end()) targets.push_back(shape);
+    if (std::find(config.targets.begin(), config.targets.end(), shape.name) != config.targets.end())
+      targets.push_back(shape);
   }
-  const LoraOptions options{.rank = config.rank, .alpha = config.alpha, .dropout = config.dropout, .bound_by_rank = bound_by_rank};
+  const LoraOptions options{
+      .rank = config.rank, .alpha = config.alpha, .dropout = config.dropout, .bound_by_rank = bound_by_rank};
   return std::make_shared<LoraSet>(decoder.config().layers, targets, options, std::move(generator));
 }
 
@@ -24,16 +27,25 @@ void check_contexts(const TokenBatch& context, const Decoder& decoder) {
     const int64_t length = context.lengths[b].item<int64_t>();
     if (length == 0) throw Error({.what = "an empty context cannot be compressed", .where = cat("context ", b)});
     if (length > decoder.config().max_positions) {
-      throw Error({.what = "the context is longer than the model's positions", .where = cat("context ", b),
-                   .expected = cat("at most ", decoder.config().max_positions, " tokens"), .found = cat(length)});
+      throw Error({.what = "the context is longer than the model's positions",
+                   .where = cat("context ", b),
+                   .expected = cat("at most ", decoder.config().max_positions, " tokens"),
+                   .found = cat(length)});
     }
   }
 }
 
 void require_sequential_embedding(const CompressorConfig& c) {
-  if (c.carrier != "embedding") throw Error({.what = "this method's memory is soft-prompt rows", .where = "compressor.carrier", .expected = "embedding", .found = c.carrier});
+  if (c.carrier != "embedding")
+    throw Error({.what = "this method's memory is soft-prompt rows",
+                 .where = "compressor.carrier",
+                 .expected = "embedding",
+                 .found = c.carrier});
   if (c.positions != "sequential") {
-    throw Error({.what = "this method's memory counts from 0", .where = "compressor.positions", .expected = "sequential", .found = c.positions});
+    throw Error({.what = "this method's memory counts from 0",
+                 .where = "compressor.positions",
+                 .expected = "sequential",
+                 .found = c.positions});
   }
 }
 
@@ -54,12 +66,15 @@ SegmentBatch cut_segments(const TokenBatch& context, int64_t length) {
   const int64_t width = padded_width(*std::max_element(lengths.begin(), lengths.end()));
   batch.ids = torch::zeros({static_cast<int64_t>(lengths.size()), width}, torch::kLong);
   for (size_t i = 0; i < lengths.size(); ++i) {
-    batch.ids[static_cast<int64_t>(i)].narrow(0, 0, lengths[i]).copy_(context.ids[batch.context[i]].narrow(0, batch.start[i], lengths[i]));
+    batch.ids[static_cast<int64_t>(i)]
+        .narrow(0, 0, lengths[i])
+        .copy_(context.ids[batch.context[i]].narrow(0, batch.start[i], lengths[i]));
   }
   return batch;
 }
 
-std::vector<std::vector<int64_t>> place_slots(Memory& memory, const SegmentBatch& batch, const std::vector<int64_t>& slots, int64_t padded_slots) {
+std::vector<std::vector<int64_t>> place_slots(Memory& memory, const SegmentBatch& batch,
+                                              const std::vector<int64_t>& slots, int64_t padded_slots) {
   const auto B = static_cast<size_t>(memory.source_tokens.size(0));
   std::vector<std::vector<int64_t>> source(B), segments(B);
   std::vector<int64_t> lengths(B, 0), count(B, 0);
@@ -83,7 +98,8 @@ Tensor to_padded_tensor(const std::vector<std::vector<int64_t>>& rows, int64_t f
   size_t longest = 0;
   for (const auto& row : rows) longest = std::max(longest, row.size());
   Tensor out = torch::full({static_cast<int64_t>(rows.size()), static_cast<int64_t>(longest)}, fill, torch::kLong);
-  for (size_t b = 0; b < rows.size(); ++b) std::copy(rows[b].begin(), rows[b].end(), out.data_ptr<int64_t>() + b * longest);
+  for (size_t b = 0; b < rows.size(); ++b)
+    std::copy(rows[b].begin(), rows[b].end(), out.data_ptr<int64_t>() + b * longest);
   return out;
 }
 

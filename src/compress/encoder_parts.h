@@ -6,7 +6,8 @@
 namespace precis {
 
 // The LoRA set of a config, or null for rank 0.
-std::shared_ptr<LoraSet> make_lora(const LoraConfig& config, const Decoder& decoder, at::Generator generator, bool bound_by_rank = false);
+std::shared_ptr<LoraSet> make_lora(const LoraConfig& config, const Decoder& decoder, at::Generator generator,
+                                   bool bound_by_rank = false);
 
 // A context longer than the decoder's positions, or empty, is an Error.
 void check_contexts(const TokenBatch& context, const Decoder& decoder);
@@ -19,15 +20,16 @@ int64_t padded_width(int64_t longest);
 
 // Contexts cut into segments of at most `length` tokens, all of one batch in order.
 struct SegmentBatch {
-  Tensor ids;      // int64 [n, width], right-padded
-  Tensor lengths;  // int64 [n]
+  Tensor ids;                           // int64 [n, width], right-padded
+  Tensor lengths;                       // int64 [n]
   std::vector<int64_t> context, start;  // which context each belongs to, and its tokens before it
 };
 SegmentBatch cut_segments(const TokenBatch& context, int64_t length);
 
 // Puts the slots of all segments in order of context: fills the memory's lengths and segments; entry (b, j) of the
 // result is the flattened index of a slot in [n, padded_slots].
-std::vector<std::vector<int64_t>> place_slots(Memory& memory, const SegmentBatch& batch, const std::vector<int64_t>& slots, int64_t padded_slots);
+std::vector<std::vector<int64_t>> place_slots(Memory& memory, const SegmentBatch& batch,
+                                              const std::vector<int64_t>& slots, int64_t padded_slots);
 
 // int64 [rows] or, padded with `fill`, [B, longest].
 Tensor to_tensor(const std::vector<int64_t>& values);

@@ -3,13 +3,15 @@
 #include <torch/torch.h>
 
 #include "encoder_parts.h"
+#include "precis/compress/prompt.h"
 #include "precis/core/error.h"
-#include "prompt.h"
 
 namespace precis {
 
 MeanPool::MeanPool(const CompressorConfig& c, const Surroundings& surroundings)
-    : Compressor(c, surroundings), encoder_bos_(use_bos(c.encoder_bos, "encoder_bos")), decoder_bos_(use_bos(c.decoder_bos, "decoder_bos")) {
+    : Compressor(c, surroundings),
+      encoder_bos_(use_bos(c.encoder_bos, "encoder_bos")),
+      decoder_bos_(use_bos(c.decoder_bos, "decoder_bos")) {
   require_sequential_embedding(c);
   lora_ = make_lora(c.lora, decoder(), generator());
   if (lora_) register_module("lora", lora_);
@@ -19,7 +21,8 @@ MeanPool::MeanPool(const CompressorConfig& c, const Surroundings& surroundings)
     begin_row_ = learned_rows("mem_begin_row", 0, 0, deviation);
     end_row_ = learned_rows("mem_end_row", 0, 0, deviation);
   }
-  if (c.projector == "mlp") projector_ = register_module("projector", Projector::with_norm(decoder().config().hidden, generator()));
+  if (c.projector == "mlp")
+    projector_ = register_module("projector", Projector::with_norm(decoder().config().hidden, generator()));
 }
 
 void MeanPool::set_dropout_generator(const at::Generator& generator) {
@@ -29,27 +32,32 @@ void MeanPool::set_dropout_generator(const at::Generator& generator) {
 Memory MeanPool::compress(const TokenBatch& context) {
   check_contexts(context, decoder());
   const SegmentBatch batch = cut_segments(context, config().segment_length);
-  const int64_t n = batch.ids.size(0), width = batch.ids.size(1), P = encoder_bos_ ? 1 : 0, r = config().ratio, slots = (width + r - 1) / r;
+  const int64_t n = batch.ids.size(0), width = batch.ids.size(1), P = encoder_bos_ ? 1 : 0, r = config().ratio,
+                slots = (width + r - 1) / r;
   Tensor rows = decoder().embed(batch.ids);
   if (P > 0) rows = torch::cat({decoder().embed(torch::full({n, 1}, surroundings().bos_id, torch::kLong)), rows}, 1);
   const Tensor positions = torch::arange(P + width).unsqueeze(0).expand({n, -1});
   const Tensor states = decoder().encode({rows, positions, AttentionPlan::causal(), lora_.get()}, P);  // [n, width, D]
 
   const Tensor valid = length_mask(batch.lengths.to(states.device()), width).unsqueeze(2).to(torch::kFloat);
-  const auto by_run = [&](const Tensor& x) { return torch::constant_pad_nd(x, {0, 0, 0, slots * r - width}).unflatten(1, {slots, r}).sum(2); };
+  const auto by_run = [&](const Tensor& x) {
+    return torch::constant_pad_nd(x, {0, 0, 0, slots * r - width}).unflatten(1, {slots, r}).sum(2);
+  };
   const Tensor means = by_run(states.to(torch::kFloat) * valid) / by_run(valid).clamp_min(1);  // [n, slots, D]
 
   std::vector<int64_t> slots_of_segment;
   for (int64_t i = 0; i < n; ++i) slots_of_segment.push_back((batch.lengths[i].item<int64_t>() + r - 1) / r);
   Memory memory{.source_tokens = context.lengths.cpu(), .origin = origin()};
-  const Tensor pooled = gather_entries(means, place_slots(memory, batch, slots_of_segment, slots)).to(decoder().dtype());
+  const Tensor pooled =
+      gather_entries(means, place_slots(memory, batch, slots_of_segment, slots)).to(decoder().dtype());
   set_sequential_positions(memory, decoder_bos_, config().memory_markers);
   memory.content = EmbeddingMemory{projector_ ? projector_->forward(pooled) : pooled, pooled};
   return memory;
 }
 
 DecoderInput MeanPool::prompt(const Memory& memory, const TaskTokens& task) const {
-  return embedding_prompt(decoder(), surroundings().bos_id, {decoder_bos_, true, ae_row_, begin_row_, end_row_}, memory, task);
+  return embedding_prompt(decoder(), surroundings().bos_id, {decoder_bos_, true, ae_row_, begin_row_, end_row_}, memory,
+                          task);
 }
 
 EncoderView MeanPool::encoder_view(const TokenBatch& context) const {

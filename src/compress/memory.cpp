@@ -25,7 +25,8 @@ int64_t Memory::bytes(int64_t b) const {
   }
   const auto& kv = std::get<KvMemory>(content);
   const Tensor& k = kv.layers.at(0).k;
-  return length * static_cast<int64_t>(kv.layers.size()) * 2 * k.size(1) * k.size(3) * static_cast<int64_t>(k.element_size());
+  return length * static_cast<int64_t>(kv.layers.size()) * 2 * k.size(1) * k.size(3) *
+         static_cast<int64_t>(k.element_size());
 }
 
 }  // namespace precis

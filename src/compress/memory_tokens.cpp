@@ -3,22 +3,29 @@
 #include <torch/torch.h>
 
 #include "encoder_parts.h"
+#include "precis/compress/prompt.h"
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
-#include "prompt.h"
 
 namespace precis {
 namespace {
 
 void check_fields(const CompressorConfig& c) {
   if (c.chunk > 0 && c.chunk % c.ratio != 0) {
-    throw Error({.what = "the chunk is no multiple of the ratio", .where = "compressor.chunk", .expected = cat("a multiple of ", c.ratio), .found = cat(c.chunk)});
+    throw Error({.what = "the chunk is no multiple of the ratio",
+                 .where = "compressor.chunk",
+                 .expected = cat("a multiple of ", c.ratio),
+                 .found = cat(c.chunk)});
   }
   if (c.memory_markers && (c.positions != "sequential" || c.carrier != "embedding")) {
-    throw Error({.what = "memory markers need sequential positions and the embedding carrier", .where = "compressor.memory_markers"});
+    throw Error({.what = "memory markers need sequential positions and the embedding carrier",
+                 .where = "compressor.memory_markers"});
   }
   if (c.carrier == "kv" && c.projector != "none") {
-    throw Error({.what = "keys and values have no projector", .where = "compressor.projector", .expected = "none with compressor.carrier = kv", .found = c.projector});
+    throw Error({.what = "keys and values have no projector",
+                 .where = "compressor.projector",
+                 .expected = "none with compressor.carrier = kv",
+                 .found = c.projector});
   }
 }
 
@@ -36,7 +43,9 @@ MemoryTokens::MemoryTokens(const CompressorConfig& c, const Surroundings& surrou
   lora_ = make_lora(c.lora, decoder(), generator());
   if (lora_) register_module("lora", lora_);
   const double deviation = decoder().embedding_table().to(torch::kFloat).std().item<double>();
-  const int64_t rows = c.memory_rows == "shared" ? 1 : c.memory_row_count > 0 ? c.memory_row_count : shape_of(c.segment_length).slots;
+  const int64_t rows = c.memory_rows == "shared" ? 1
+                       : c.memory_row_count > 0  ? c.memory_row_count
+                                                 : shape_of(c.segment_length).slots;
   memory_rows_ = learned_rows("memory_rows", rows, 0, c.memory_init == "unit" ? 1 : deviation);
   if (kv_) return;
   ae_row_ = learned_rows("ae_row", 0, 0, deviation);
@@ -44,7 +53,8 @@ MemoryTokens::MemoryTokens(const CompressorConfig& c, const Surroundings& surrou
     begin_row_ = learned_rows("mem_begin_row", 0, 0, deviation);
     end_row_ = learned_rows("mem_end_row", 0, 0, deviation);
   }
-  if (c.projector == "mlp") projector_ = register_module("projector", Projector::with_norm(decoder().config().hidden, generator()));
+  if (c.projector == "mlp")
+    projector_ = register_module("projector", Projector::with_norm(decoder().config().hidden, generator()));
 }
 
 void MemoryTokens::set_dropout_generator(const at::Generator& generator) {
@@ -70,13 +80,16 @@ SegmentShape MemoryTokens::padded_shape(const std::vector<SegmentShape>& shapes,
     padded.group = padded.slots;
   }
   if (config().memory_rows == "per_slot" && padded.slots > memory_rows_.size(0)) {
-    throw Error({.what = "a segment has more slots than there are learned rows", .where = "compressor.memory_row_count",
-                 .expected = cat("at least ", padded.slots), .found = cat(memory_rows_.size(0))});
+    throw Error({.what = "a segment has more slots than there are learned rows",
+                 .where = "compressor.memory_row_count",
+                 .expected = cat("at least ", padded.slots),
+                 .found = cat(memory_rows_.size(0))});
   }
   return padded;
 }
 
-EncoderPass MemoryTokens::encoder_pass(const SegmentBatch& batch, const std::vector<SegmentShape>& shapes, const SegmentShape& padded) const {
+EncoderPass MemoryTokens::encoder_pass(const SegmentBatch& batch, const std::vector<SegmentShape>& shapes,
+                                       const SegmentShape& padded) const {
   const int64_t n = batch.ids.size(0), P = padded.prefix;
   Tensor positions = torch::zeros({n, padded.rows()}, torch::kLong);
   std::vector<int64_t> slots;
@@ -94,22 +107,28 @@ EncoderPass MemoryTokens::encoder_pass(const SegmentBatch& batch, const std::vec
   std::vector<Tensor> rows;
   if (P > 0) rows.push_back(decoder().embed(torch::full({n, P}, surroundings().bos_id, torch::kLong)));
   rows.push_back(decoder().embed(batch.ids));
-  const Tensor memory = config().memory_rows == "shared" ? memory_rows_.expand({padded.slots, -1}) : memory_rows_.narrow(0, 0, padded.slots);
+  const Tensor memory = config().memory_rows == "shared" ? memory_rows_.expand({padded.slots, -1})
+                                                         : memory_rows_.narrow(0, 0, padded.slots);
   rows.push_back(memory.to(decoder().dtype()).unsqueeze(0).expand({n, -1, -1}));
-  const Tensor text_lengths = batch.lengths.to(decoder().device()), memory_lengths = to_tensor(slots).to(decoder().device());
-  const AttentionPlan plan = config().attention_path == "dense" ? dense_plan(mask_, padded, text_lengths, memory_lengths)
-                                                                : block_plan(mask_, padded, text_lengths, memory_lengths);
+  const Tensor text_lengths = batch.lengths.to(decoder().device()),
+               memory_lengths = to_tensor(slots).to(decoder().device());
+  const AttentionPlan plan = config().attention_path == "dense"
+                                 ? dense_plan(mask_, padded, text_lengths, memory_lengths)
+                                 : block_plan(mask_, padded, text_lengths, memory_lengths);
   return {torch::cat(rows, 1), positions, plan, lora_.get()};
 }
 
-void MemoryTokens::set_positions(Memory& memory, const SegmentBatch& batch, const std::vector<SegmentShape>& shapes) const {
-  if (positions_ == PositionScheme::sequential && !kv_) return set_sequential_positions(memory, decoder_bos_, config().memory_markers);
+void MemoryTokens::set_positions(Memory& memory, const SegmentBatch& batch,
+                                 const std::vector<SegmentShape>& shapes) const {
+  if (positions_ == PositionScheme::sequential && !kv_)
+    return set_sequential_positions(memory, decoder_bos_, config().memory_markers);
   std::vector<std::vector<int64_t>> positions(static_cast<size_t>(memory.source_tokens.size(0)));
   for (size_t i = 0; i < shapes.size(); ++i) {
     const std::vector<int64_t> at = encoder_positions(shapes[i], positions_, layout_);
     const int64_t first_slot = shapes[i].prefix + shapes[i].text;
     for (int64_t j = 0; j < shapes[i].slots; ++j) {
-      positions[static_cast<size_t>(batch.context[i])].push_back(at[static_cast<size_t>(first_slot + j)] + batch.start[i]);
+      positions[static_cast<size_t>(batch.context[i])].push_back(at[static_cast<size_t>(first_slot + j)] +
+                                                                 batch.start[i]);
     }
   }
   memory.position_ids = to_padded_tensor(positions, 0);
@@ -139,7 +158,8 @@ Memory MemoryTokens::compress(const TokenBatch& context) {
   }
   const Tensor index = (first_slot + torch::arange(padded.slots)).unsqueeze(0).expand({pass.rows.size(0), -1});
   KvMemory kv{{}, memory.lengths};
-  for (const auto& layer : decoder().encode_keys_values(pass, index)) kv.layers.push_back(gather_kv_entries(layer, source));
+  for (const auto& layer : decoder().encode_keys_values(pass, index))
+    kv.layers.push_back(gather_kv_entries(layer, source));
   memory.content = std::move(kv);
   return memory;
 }
@@ -147,11 +167,14 @@ Memory MemoryTokens::compress(const TokenBatch& context) {
 DecoderInput MemoryTokens::prompt(const Memory& memory, const TaskTokens& task) const {
   if (!kv_) {
     return embedding_prompt(decoder(), surroundings().bos_id,
-                            {decoder_bos_, positions_ == PositionScheme::sequential, ae_row_, begin_row_, end_row_}, memory, task);
+                            {decoder_bos_, positions_ == PositionScheme::sequential, ae_row_, begin_row_, end_row_},
+                            memory, task);
   }
   if (task.task == Task::ae && !decoder_bos_) {
-    throw Error({.what = "reconstruction from keys and values is asked for by BOS alone", .where = "compressor.decoder_bos",
-                 .expected = "yes, with a tokenizer that has BOS", .found = config().decoder_bos});
+    throw Error({.what = "reconstruction from keys and values is asked for by BOS alone",
+                 .where = "compressor.decoder_bos",
+                 .expected = "yes, with a tokenizer that has BOS",
+                 .found = config().decoder_bos});
   }
   PromptBuilder builder(decoder(), task);
   const int64_t bos = decoder_bos_ ? builder.add_token(surroundings().bos_id) : -1;

@@ -6,10 +6,12 @@
 
 namespace precis {
 
-LinearParameters register_linear(torch::nn::Module& parent, const std::string& name, int64_t in, int64_t out, at::Generator generator) {
+LinearParameters register_linear(torch::nn::Module& parent, const std::string& name, int64_t in, int64_t out,
+                                 at::Generator generator) {
   auto module = parent.register_module(name, std::make_shared<torch::nn::Module>());
   const double bound = 1 / std::sqrt(static_cast<double>(in));
-  const Tensor weight = torch::empty({out, in}).uniform_(-bound, bound, generator), bias = torch::empty({out}).uniform_(-bound, bound, generator);
+  const Tensor weight = torch::empty({out, in}).uniform_(-bound, bound, generator),
+               bias = torch::empty({out}).uniform_(-bound, bound, generator);
   return {module->register_parameter("weight", weight), module->register_parameter("bias", bias)};
 }
 

@@ -1,4 +1,4 @@
-#include "prompt.h"
+#include "precis/compress/prompt.h"
 
 #include <torch/torch.h>
 
@@ -8,7 +8,10 @@
 namespace precis {
 
 PromptBuilder::PromptBuilder(const Decoder& decoder, const TaskTokens& task)
-    : decoder_(decoder), task_(task), memory_index_(task.memory_index.cpu()), items_(static_cast<size_t>(task.ids.size(0))) {
+    : decoder_(decoder),
+      task_(task),
+      memory_index_(task.memory_index.cpu()),
+      items_(static_cast<size_t>(task.ids.size(0))) {
   task_start_ = add_rows(decoder.embed(task.ids).flatten(0, 1));
 }
 
@@ -58,7 +61,8 @@ DecoderInput PromptBuilder::finish(std::optional<PastKeyValues> past) {
   return {rows, lengths, positions.to(bank.device()), task_.labels.defined() ? labels : Tensor(), std::move(past)};
 }
 
-DecoderInput embedding_prompt(const Decoder& decoder, int64_t bos_id, const EmbeddingPrompt& form, const Memory& memory, const TaskTokens& task) {
+DecoderInput embedding_prompt(const Decoder& decoder, int64_t bos_id, const EmbeddingPrompt& form, const Memory& memory,
+                              const TaskTokens& task) {
   const Tensor& rows = std::get<EmbeddingMemory>(memory.content).rows;
   const int64_t M = rows.size(1);
   PromptBuilder builder(decoder, task);
@@ -66,7 +70,8 @@ DecoderInput embedding_prompt(const Decoder& decoder, int64_t bos_id, const Embe
   const int64_t bos = form.bos ? builder.add_token(bos_id) : -1;
   const int64_t ae = task.task == Task::ae ? builder.add_rows(form.ae_row) : -1;
   const bool markers = form.begin_row.defined();
-  const int64_t begin = markers ? builder.add_rows(form.begin_row) : -1, end = markers ? builder.add_rows(form.end_row) : -1;
+  const int64_t begin = markers ? builder.add_rows(form.begin_row) : -1,
+                end = markers ? builder.add_rows(form.end_row) : -1;
   const Tensor segments = memory.segments.cpu(), positions = memory.position_ids.cpu();
   for (int64_t r = 0; r < builder.rows(); ++r) {
     const int64_t b = builder.memory_of(r), length = memory.lengths[b].item<int64_t>();
@@ -118,7 +123,8 @@ Tensor gather_entries(const Tensor& rows, const std::vector<std::vector<int64_t>
 }
 
 LayerKv gather_kv_entries(const LayerKv& layer, const std::vector<std::vector<int64_t>>& source) {
-  return {gather_entries(layer.k.transpose(1, 2), source).transpose(1, 2), gather_entries(layer.v.transpose(1, 2), source).transpose(1, 2)};
+  return {gather_entries(layer.k.transpose(1, 2), source).transpose(1, 2),
+          gather_entries(layer.v.transpose(1, 2), source).transpose(1, 2)};
 }
 
 }  // namespace precis

@@ -3,9 +3,9 @@
 #include <torch/torch.h>
 
 #include "encoder_parts.h"
+#include "precis/compress/prompt.h"
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
-#include "prompt.h"
 
 namespace precis {
 
@@ -17,11 +17,16 @@ std::vector<int64_t> anchor_rows_of_chunk(int64_t n, int64_t ratio) {
 }
 
 Sac::Sac(const CompressorConfig& c, const Surroundings& surroundings) : Compressor(c, surroundings) {
-  if (c.carrier != "kv") throw Error({.what = "SAC's memory is keys and values", .where = "compressor.carrier", .expected = "kv", .found = c.carrier});
+  if (c.carrier != "kv")
+    throw Error({.what = "SAC's memory is keys and values",
+                 .where = "compressor.carrier",
+                 .expected = "kv",
+                 .found = c.carrier});
   lora_ = make_lora(c.lora, decoder(), generator(), true);
   if (lora_) register_module("lora", lora_);
   if (c.sac.anchor_embedding) {
-    anchor_rows_ = learned_rows("anchor_rows", static_cast<int64_t>(anchor_rows_of_chunk(c.segment_length, c.ratio).size()), 0, 0.02);
+    anchor_rows_ = learned_rows("anchor_rows",
+                                static_cast<int64_t>(anchor_rows_of_chunk(c.segment_length, c.ratio).size()), 0, 0.02);
   }
   const Tensor table = decoder().embedding_table().to(torch::kFloat);
   lm_row_ = learned_rows("lm_row", 0, table.mean().item<double>(), table.std().item<double>());
@@ -38,12 +43,14 @@ AttentionPlan Sac::plan_of(const Tensor& anchors, const Tensor& lengths, int64_t
   const Tensor key_lengths = equal ? Tensor() : lengths.to(decoder().device());
   const bool full = config().sac.attention == "full";
   if (config().attention_path != "dense") {
-    return full ? AttentionPlan::full(key_lengths) : AttentionPlan::causal_with_anchors(anchors.to(decoder().device()), key_lengths);
+    return full ? AttentionPlan::full(key_lengths)
+                : AttentionPlan::causal_with_anchors(anchors.to(decoder().device()), key_lengths);
   }
   // The reference twin: who may see what, as a matrix. Rows of padding see themselves.
   Tensor mask = torch::ones({lengths.size(0), width, width}, torch::kBool);
   if (!full) {
-    const Tensor is_anchor = torch::zeros({lengths.size(0), width + 1}, torch::kBool).scatter(1, anchors, true).narrow(1, 0, width);
+    const Tensor is_anchor =
+        torch::zeros({lengths.size(0), width + 1}, torch::kBool).scatter(1, anchors, true).narrow(1, 0, width);
     mask = mask.tril().logical_or(is_anchor.unsqueeze(2));
   }
   mask = mask.logical_and(length_mask(lengths, width).unsqueeze(1)).logical_or(torch::eye(width).to(torch::kBool));
@@ -61,7 +68,8 @@ Memory Sac::compress(const TokenBatch& context) {
     const auto chunk = static_cast<size_t>(i);
     anchors_of_chunk.push_back(anchor_rows_of_chunk(chunks.lengths[i].item<int64_t>(), config().ratio));
     counts.push_back(static_cast<int64_t>(anchors_of_chunk.back().size()));
-    for (const int64_t row : anchors_of_chunk.back()) entry_positions[static_cast<size_t>(chunks.context[chunk])].push_back(chunks.start[chunk] + 1 + row);
+    for (const int64_t row : anchors_of_chunk.back())
+      entry_positions[static_cast<size_t>(chunks.context[chunk])].push_back(chunks.start[chunk] + 1 + row);
   }
   const Tensor anchors = to_padded_tensor(anchors_of_chunk, width);  // [n, most]; `width` stands for no row
   const int64_t most = anchors.size(1);
@@ -69,7 +77,8 @@ Memory Sac::compress(const TokenBatch& context) {
   if (anchor_rows_.defined()) {
     const Tensor marks = anchor_rows_.narrow(0, 0, most).to(rows.scalar_type()).unsqueeze(0).expand({n, -1, -1});
     const Tensor index = anchors.to(rows.device()).unsqueeze(2).expand_as(marks);
-    rows = rows + torch::zeros({n, width + 1, rows.size(2)}, rows.options()).scatter_add(1, index, marks).narrow(1, 0, width);
+    rows = rows +
+           torch::zeros({n, width + 1, rows.size(2)}, rows.options()).scatter_add(1, index, marks).narrow(1, 0, width);
   }
   Memory memory{.source_tokens = context.lengths.cpu(), .origin = origin()};
   const auto source = place_slots(memory, chunks, counts, most);
@@ -99,7 +108,8 @@ EncoderView Sac::encoder_view(const TokenBatch& context) const {
   const int64_t n = std::min(config().segment_length, context.lengths[0].item<int64_t>());
   Tensor mask = torch::ones({n, n}, torch::kBool);
   if (config().sac.attention != "full") mask = mask.tril();
-  if (config().sac.attention == "anchors") mask.index_fill_(0, to_tensor(anchor_rows_of_chunk(n, config().ratio)), true);
+  if (config().sac.attention == "anchors")
+    mask.index_fill_(0, to_tensor(anchor_rows_of_chunk(n, config().ratio)), true);
   return {mask, torch::arange(1, n + 1)};
 }
 

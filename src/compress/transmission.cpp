@@ -14,10 +14,12 @@ constexpr double no_mass = -1e30;  // log of zero, kept finite so that gradients
 
 }  // namespace
 
-DepthwiseGate::DepthwiseGate(int64_t states, int64_t width, int64_t gate_width, double temperature, at::Generator generator)
+DepthwiseGate::DepthwiseGate(int64_t states, int64_t width, int64_t gate_width, double temperature,
+                             at::Generator generator)
     : scale_(1 / (temperature * std::sqrt(static_cast<double>(gate_width)))) {
   mix_logits_ = register_parameter("mix_logits", torch::zeros({states}));
-  layer_embedding_ = register_parameter("layer_embedding", torch::empty({states, gate_width}).normal_(0, 0.02, generator));
+  layer_embedding_ =
+      register_parameter("layer_embedding", torch::empty({states, gate_width}).normal_(0, 0.02, generator));
   q_ = register_linear(*this, "q", width, gate_width, generator);
   k_ = register_linear(*this, "k", width, gate_width, generator);
   v_ = register_linear(*this, "v", width, width, generator);
@@ -35,8 +37,8 @@ Tensor DepthwiseGate::query(const std::vector<Tensor>& states) const {
 
 GateOutput DepthwiseGate::forward(const std::vector<Tensor>& states) const {
   const Tensor q = query(states);
-  const Tensor folded = torch::matmul(q, k_.weight);                       // W_k^T q: [n, L, D]
-  const Tensor by_embedding = torch::linear(q, layer_embedding_);          // [n, L, N + 1]
+  const Tensor folded = torch::matmul(q, k_.weight);               // W_k^T q: [n, L, D]
+  const Tensor by_embedding = torch::linear(q, layer_embedding_);  // [n, L, N + 1]
   std::vector<Tensor> logits;
   for (const auto& state : states) logits.push_back((state.to(torch::kFloat) * folded).sum(-1));
   const Tensor gate = ((torch::stack(logits, -1) + by_embedding) * scale_).softmax(-1);
@@ -49,10 +51,10 @@ GateOutput DepthwiseGate::forward(const std::vector<Tensor>& states) const {
 }
 
 GateOutput DepthwiseGate::forward_literal(const std::vector<Tensor>& states) const {
-  const Tensor h = torch::stack(states, 2).to(torch::kFloat);                                    // [n, L, N + 1, D]
-  const Tensor keys = torch::linear(h, k_.weight, k_.bias) + layer_embedding_;                   // [n, L, N + 1, e]
+  const Tensor h = torch::stack(states, 2).to(torch::kFloat);                   // [n, L, N + 1, D]
+  const Tensor keys = torch::linear(h, k_.weight, k_.bias) + layer_embedding_;  // [n, L, N + 1, e]
   const Tensor gate = ((keys * query(states).unsqueeze(2)).sum(-1) * scale_).softmax(-1);
-  const Tensor values = torch::linear(h, v_.weight, v_.bias);                                    // [n, L, N + 1, D]
+  const Tensor values = torch::linear(h, v_.weight, v_.bias);  // [n, L, N + 1, D]
   return {(values * gate.unsqueeze(-1)).sum(2), gate};
 }
 
@@ -63,7 +65,8 @@ std::vector<int64_t> run_boundaries(int64_t window, int64_t ratio) {
   return boundaries;
 }
 
-Tensor sinkhorn(const Tensor& cost, const Tensor& a, const Tensor& b, double epsilon, int64_t iterations, bool drop_empty) {
+Tensor sinkhorn(const Tensor& cost, const Tensor& a, const Tensor& b, double epsilon, int64_t iterations,
+                bool drop_empty) {
   const auto log_mass = [](const Tensor& mass) {
     return torch::where(mass > 0, mass.clamp_min(1e-38).log(), torch::full({}, no_mass, mass.options()));
   };
@@ -78,10 +81,12 @@ Tensor sinkhorn(const Tensor& cost, const Tensor& a, const Tensor& b, double eps
   return plan * (a > 0).unsqueeze(-1) * (b > 0).unsqueeze(-2);
 }
 
-WidthwiseTransport::NormedLinear WidthwiseTransport::register_normed_linear(const std::string& name, int64_t in, int64_t out, at::Generator generator) {
+WidthwiseTransport::NormedLinear WidthwiseTransport::register_normed_linear(const std::string& name, int64_t in,
+                                                                            int64_t out, at::Generator generator) {
   auto module = register_module(name, std::make_shared<torch::nn::Module>());
   auto norm = module->register_module("norm", std::make_shared<torch::nn::Module>());
-  const Tensor weight = norm->register_parameter("weight", torch::ones({in})), bias = norm->register_parameter("bias", torch::zeros({in}));
+  const Tensor weight = norm->register_parameter("weight", torch::ones({in})),
+               bias = norm->register_parameter("bias", torch::zeros({in}));
   const LinearParameters linear = register_linear(*module, "proj", in, out, generator);
   return {weight, bias, linear.weight, linear.bias};
 }
@@ -111,18 +116,22 @@ TransportOutput WidthwiseTransport::forward(const Tensor& x, const Tensor& lengt
   const int64_t n = x.size(0), L = x.size(1), D = x.size(2), W = options_.window, windows = (L + W - 1) / W;
   const int64_t M = static_cast<int64_t>(boundaries_.size()) - 1;
   const Tensor tokens = torch::constant_pad_nd(x, {0, 0, 0, windows * W - L}).view({n, windows, W, D});
-  const Tensor present = length_mask(lengths.to(x.device()), windows * W).view({n, windows, W});            // bool
+  const Tensor present = length_mask(lengths.to(x.device()), windows * W).view({n, windows, W});  // bool
 
   Tensor runs = torch::zeros({W, M}, x.options());  // 1 where token i belongs to run j
   for (int64_t j = 0; j < M; ++j) {
     runs.slice(0, boundaries_[static_cast<size_t>(j)], boundaries_[static_cast<size_t>(j) + 1]).select(1, j).fill_(1);
   }
-  const Tensor in_run = present.to(torch::kFloat).unsqueeze(-1) * runs;                                        // [n, w, W, M]
-  const Tensor tokens_of_run = in_run.sum(2);                                                                  // [n, w, M]
-  const Tensor seeds = torch::matmul(in_run.transpose(2, 3), tokens) / tokens_of_run.clamp_min(1).unsqueeze(-1);  // [n, w, M, D]
+  const Tensor in_run = present.to(torch::kFloat).unsqueeze(-1) * runs;  // [n, w, W, M]
+  const Tensor tokens_of_run = in_run.sum(2);                            // [n, w, M]
+  const Tensor seeds =
+      torch::matmul(in_run.transpose(2, 3), tokens) / tokens_of_run.clamp_min(1).unsqueeze(-1);  // [n, w, M, D]
 
   const Tensor is_slot = tokens_of_run > 0;
-  const auto direction = [&](const Tensor& rows) { return torch::nn::functional::normalize(cost_(rows), torch::nn::functional::NormalizeFuncOptions().dim(-1).eps(1e-8)); };
+  const auto direction = [&](const Tensor& rows) {
+    return torch::nn::functional::normalize(cost_(rows),
+                                            torch::nn::functional::NormalizeFuncOptions().dim(-1).eps(1e-8));
+  };
   const Tensor cosine = torch::matmul(direction(tokens), direction(seeds).transpose(2, 3));
   const Tensor cost = (1 - cosine) * present.unsqueeze(-1) * is_slot.unsqueeze(2);
 
@@ -133,7 +142,7 @@ TransportOutput WidthwiseTransport::forward(const Tensor& x, const Tensor& lengt
   const Tensor target = is_slot / is_slot.sum(-1, true).clamp_min(1).to(torch::kFloat);
 
   const Tensor plan = sinkhorn(cost, mass, target, options_.epsilon, options_.iterations);
-  const Tensor moved = torch::matmul(plan.transpose(2, 3), value_(tokens));                                   // [n, w, M, D]
+  const Tensor moved = torch::matmul(plan.transpose(2, 3), value_(tokens));  // [n, w, M, D]
   const Tensor slots = moved / target.masked_fill(is_slot.logical_not(), 1).unsqueeze(-1);
   return {seeds, cost, mass, target, plan, slots};
 }

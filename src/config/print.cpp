@@ -67,7 +67,9 @@ struct MarkdownWriter {
     if constexpr (is_section<T>) {
       MarkdownWriter inner{full, ""};
       value.visit(inner);
-      text += path.empty() ? cat("\n## ", full, "\n", doc, "\n\n| key | default | allowed | what |\n|---|---|---|---|\n") : "";
+      text += path.empty()
+                  ? cat("\n## ", full, "\n", doc, "\n\n| key | default | allowed | what |\n|---|---|---|---|\n")
+                  : "";
       text += inner.text;
     } else {
       std::string allowed = join(limits.choices, ", ");
@@ -95,8 +97,9 @@ Json json_schema() {
   SchemaWriter writer;
   Config defaults;
   defaults.visit(writer);
-  writer.properties["extends"] = {{"description", "configuration files read first, relative to this file"},
-                                  {"anyOf", Json::array({{{"type", "string"}}, {{"type", "array"}, {"items", {{"type", "string"}}}}})}};
+  writer.properties["extends"] = {
+      {"description", "configuration files read first, relative to this file"},
+      {"anyOf", Json::array({{{"type", "string"}}, {{"type", "array"}, {"items", {{"type", "string"}}}}})}};
   return {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
           {"title", "precis configuration"},
           {"type", "object"},
@@ -108,7 +111,8 @@ std::string markdown_reference() {
   MarkdownWriter writer;
   Config defaults;
   defaults.visit(writer);
-  return "# Configuration\nWritten by `precis --print-docs`; do not edit. Files are JSON with `//` comments; `\"extends\"` names files that "
+  return "# Configuration\nWritten by `precis --print-docs`; do not edit. Files are JSON with `//` comments; "
+         "`\"extends\"` names files that "
          "are read first; `key=value` on the command line wins. Defaults shown are those of `compressor.method = pic`; "
          "`precis train compressor.method=NAME --print-config` prints those of another method.\n" +
          writer.text;

@@ -23,8 +23,13 @@ constexpr bool is_section = std::is_class_v<T> && !std::is_same_v<T, std::string
 class Reader {
  public:
   // `command_line`: values may be text that still has to be read as the field's type.
-  Reader(const Json& object, std::string source, std::string path, bool command_line, std::vector<std::string>& problems)
-      : object_(object), source_(std::move(source)), path_(std::move(path)), command_line_(command_line), problems_(problems) {}
+  Reader(const Json& object, std::string source, std::string path, bool command_line,
+         std::vector<std::string>& problems)
+      : object_(object),
+        source_(std::move(source)),
+        path_(std::move(path)),
+        command_line_(command_line),
+        problems_(problems) {}
 
   template <class T>
   void operator()(const char* key, T& value, const char*, const Limits& limits = {}) {
@@ -103,7 +108,8 @@ class Reader {
     } else {
       return problem(path, "a string", given);
     }
-    if (!limits.choices.empty() && std::find(limits.choices.begin(), limits.choices.end(), text) == limits.choices.end()) {
+    if (!limits.choices.empty() &&
+        std::find(limits.choices.begin(), limits.choices.end(), text) == limits.choices.end()) {
       const std::string near = nearest_word(text, limits.choices);
       return problem(path, cat("one of ", join(limits.choices, ", "), near.empty() ? "" : " (" + near + "?)"), given);
     }
@@ -112,7 +118,9 @@ class Reader {
 
   bool in_range(const std::string& path, double number, const Json& given, const Limits& limits) {
     if (number >= limits.low && number <= limits.high) return true;
-    problem(path, std::isinf(limits.high) ? cat("at least ", limits.low) : cat("between ", limits.low, " and ", limits.high), given);
+    problem(path,
+            std::isinf(limits.high) ? cat("at least ", limits.low) : cat("between ", limits.low, " and ", limits.high),
+            given);
     return false;
   }
 

@@ -11,8 +11,9 @@ namespace fs = std::filesystem;
 namespace {
 
 // Settings that hold a path: in a file they are relative to that file's folder.
-const std::vector<std::vector<std::string>> path_settings = {
-    {"model", "path"}, {"tokenizer", "path"}, {"data", "train"}, {"data", "eval"}, {"eval", "compressors"}, {"run", "dir"}};
+const std::vector<std::vector<std::string>> path_settings = {{"model", "path"},       {"tokenizer", "path"},
+                                                             {"data", "train"},       {"data", "eval"},
+                                                             {"eval", "compressors"}, {"run", "dir"}};
 
 std::string anchored(const std::string& path, const fs::path& folder) {
   if (path.empty() || fs::path(path).is_absolute() || folder.empty()) return path;
@@ -21,7 +22,8 @@ std::string anchored(const std::string& path, const fs::path& folder) {
 
 void anchor_paths(Json& values, const fs::path& folder) {
   for (const auto& setting : path_settings) {
-    if (!values.contains(setting[0]) || !values[setting[0]].is_object() || !values[setting[0]].contains(setting[1])) continue;
+    if (!values.contains(setting[0]) || !values[setting[0]].is_object() || !values[setting[0]].contains(setting[1]))
+      continue;
     Json& value = values[setting[0]][setting[1]];
     if (value.is_string()) value = anchored(value.get<std::string>(), folder);
     if (!value.is_array()) continue;
@@ -37,12 +39,17 @@ void add_file_layers(const fs::path& file, std::set<fs::path>& open_files, std::
     throw Error({.what = "extends itself, directly or through another file", .where = file.string()});
   }
   Json values = read_json(file);
-  if (!values.is_object()) throw Error({.what = "not a configuration", .where = file.string(), .expected = "an object", .found = json_kind(values)});
+  if (!values.is_object())
+    throw Error(
+        {.what = "not a configuration", .where = file.string(), .expected = "an object", .found = json_kind(values)});
   if (values.contains("extends")) {
     const Json bases = values["extends"].is_array() ? values["extends"] : Json::array({values["extends"]});
     for (const Json& base : bases) {
       if (!base.is_string()) {
-        throw Error({.what = "extends must name files", .where = file.string(), .expected = "a string or a list of strings", .found = json_kind(base)});
+        throw Error({.what = "extends must name files",
+                     .where = file.string(),
+                     .expected = "a string or a list of strings",
+                     .found = json_kind(base)});
       }
       add_file_layers(anchored(base.get<std::string>(), file.parent_path()), open_files, layers);
     }
@@ -58,11 +65,13 @@ ConfigLayer override_layer(const std::vector<std::string>& overrides) {
   for (const auto& text : overrides) {
     const size_t equals = text.find('=');
     if (equals == std::string::npos || equals == 0) {
-      throw Error({.what = "not an override", .where = "command line", .expected = "key=value", .found = excerpt(text)});
+      throw Error(
+          {.what = "not an override", .where = "command line", .expected = "key=value", .found = excerpt(text)});
     }
     Json* node = &layer.values;
     for (const auto& part : split(text.substr(0, equals), '.')) {
-      if (!node->is_object()) throw Error({.what = "this key is given a value and a part", .where = "command line", .found = excerpt(text)});
+      if (!node->is_object())
+        throw Error({.what = "this key is given a value and a part", .where = "command line", .found = excerpt(text)});
       node = &(*node)[part];
       if (node->is_null()) *node = Json::object();
     }

@@ -81,13 +81,16 @@ std::string read_maybe_compressed(const fs::path& path, size_t limit) {
     status = inflate(&stream, Z_NO_FLUSH);
     out.append(buffer, 0, buffer.size() - stream.avail_out);
     if (out.size() > limit) {
-      throw Error({.what = "unpacks to more than the limit", .where = path.string(), .expected = cat("at most ", limit, " bytes")});
+      throw Error({.what = "unpacks to more than the limit",
+                   .where = path.string(),
+                   .expected = cat("at most ", limit, " bytes")});
     }
     if (status != Z_OK && status != Z_STREAM_END) {
       throw Error({.what = "broken gzip data",
                    .where = path.string(),
-                   .found = status == Z_BUF_ERROR ? "the end of the file in the middle of the stream"
-                                                  : (stream.msg != nullptr ? stream.msg : "a stream that zlib rejects")});
+                   .found = status == Z_BUF_ERROR
+                                ? "the end of the file in the middle of the stream"
+                                : (stream.msg != nullptr ? stream.msg : "a stream that zlib rejects")});
     }
   }
   return out;
@@ -113,7 +116,8 @@ void write_file_atomically(const fs::path& path, const std::function<void(std::o
 }
 
 void write_file_atomically(const fs::path& path, std::string_view bytes) {
-  write_file_atomically(path, [&](std::ostream& out) { out.write(bytes.data(), static_cast<std::streamsize>(bytes.size())); });
+  write_file_atomically(
+      path, [&](std::ostream& out) { out.write(bytes.data(), static_cast<std::streamsize>(bytes.size())); });
 }
 
 void append_line(const fs::path& path, std::string_view line) {

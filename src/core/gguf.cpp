@@ -31,7 +31,9 @@ class Cursor {
   uint64_t read_count(size_t item_bytes, const char* what) {
     const auto count = read<uint64_t>();
     if (count > (bytes_.size() - position_) / item_bytes) {
-      throw Error({.what = cat("the number of ", what, " is larger than the file can hold"), .where = where_, .found = cat(count)});
+      throw Error({.what = cat("the number of ", what, " is larger than the file can hold"),
+                   .where = where_,
+                   .found = cat(count)});
     }
     return count;
   }
@@ -41,8 +43,10 @@ class Cursor {
  private:
   const char* take(uint64_t count) {
     if (count > bytes_.size() - position_) {
-      throw Error({.what = "the file ends in the middle of a value", .where = where_,
-                   .expected = cat(count, " more bytes at offset ", position_), .found = cat(bytes_.size() - position_)});
+      throw Error({.what = "the file ends in the middle of a value",
+                   .where = where_,
+                   .expected = cat(count, " more bytes at offset ", position_),
+                   .found = cat(bytes_.size() - position_)});
     }
     const char* at = bytes_.data() + position_;
     position_ += count;
@@ -56,20 +60,34 @@ class Cursor {
 
 GgufValue read_value(Cursor& in, uint32_t type, const std::string& where, int depth = 0) {
   switch (type) {
-    case u8: return {uint64_t{in.read<uint8_t>()}};
-    case i8: return {int64_t{in.read<int8_t>()}};
-    case u16: return {uint64_t{in.read<uint16_t>()}};
-    case i16: return {int64_t{in.read<int16_t>()}};
-    case u32: return {uint64_t{in.read<uint32_t>()}};
-    case i32: return {int64_t{in.read<int32_t>()}};
-    case f32: return {double{in.read<float>()}};
-    case boolean: return {in.read<uint8_t>() != 0};
-    case string: return {in.read_string()};
-    case u64: return {in.read<uint64_t>()};
-    case i64: return {in.read<int64_t>()};
-    case f64: return {in.read<double>()};
-    case array: break;
-    default: throw Error({.what = "unknown metadata type", .where = where, .found = cat(type)});
+    case u8:
+      return {uint64_t{in.read<uint8_t>()}};
+    case i8:
+      return {int64_t{in.read<int8_t>()}};
+    case u16:
+      return {uint64_t{in.read<uint16_t>()}};
+    case i16:
+      return {int64_t{in.read<int16_t>()}};
+    case u32:
+      return {uint64_t{in.read<uint32_t>()}};
+    case i32:
+      return {int64_t{in.read<int32_t>()}};
+    case f32:
+      return {double{in.read<float>()}};
+    case boolean:
+      return {in.read<uint8_t>() != 0};
+    case string:
+      return {in.read_string()};
+    case u64:
+      return {in.read<uint64_t>()};
+    case i64:
+      return {in.read<int64_t>()};
+    case f64:
+      return {in.read<double>()};
+    case array:
+      break;
+    default:
+      throw Error({.what = "unknown metadata type", .where = where, .found = cat(type)});
   }
   if (depth > 3) throw Error({.what = "metadata lists are nested too deeply", .where = where});
   const auto item_type = in.read<uint32_t>();
@@ -81,7 +99,8 @@ GgufValue read_value(Cursor& in, uint32_t type, const std::string& where, int de
 
 GgufTensor read_tensor(Cursor& in, const std::string& where) {
   const auto axes = in.read<uint32_t>();
-  if (axes < 1 || axes > 4) throw Error({.what = "bad number of axes", .where = where, .expected = "1 to 4", .found = cat(axes)});
+  if (axes < 1 || axes > 4)
+    throw Error({.what = "bad number of axes", .where = where, .expected = "1 to 4", .found = cat(axes)});
   GgufTensor tensor;
   uint64_t elements = 1;
   for (uint32_t i = 0; i < axes; ++i) {
@@ -107,7 +126,8 @@ GgufFile::GgufFile(const std::filesystem::path& path) : file_(path) {
   in.read<uint32_t>();
   const auto version = in.read<uint32_t>();
   if (version != 2 && version != 3) {
-    throw Error({.what = "unsupported GGUF version", .where = path.string(), .expected = "2 or 3", .found = cat(version)});
+    throw Error(
+        {.what = "unsupported GGUF version", .where = path.string(), .expected = "2 or 3", .found = cat(version)});
   }
   const auto tensor_count = in.read<uint64_t>();
   const auto key_count = in.read_count(13, "metadata keys");
@@ -119,7 +139,9 @@ GgufFile::GgufFile(const std::filesystem::path& path) : file_(path) {
     }
   }
   if (tensor_count > file_.size() / 24) {
-    throw Error({.what = "the number of tensors is larger than the file can hold", .where = path.string(), .found = cat(tensor_count)});
+    throw Error({.what = "the number of tensors is larger than the file can hold",
+                 .where = path.string(),
+                 .found = cat(tensor_count)});
   }
   for (uint64_t i = 0; i < tensor_count; ++i) {
     const std::string name = in.read_string();
@@ -134,7 +156,8 @@ GgufFile::GgufFile(const std::filesystem::path& path) : file_(path) {
   const size_t step = static_cast<size_t>(alignment), start = (in.position() + step - 1) / step * step;
   for (auto& [name, tensor] : tensors_) {
     if (start > file_.size() || tensor.offset > file_.size() - start) {
-      throw Error({.what = "tensor data lies outside the file", .where = cat(path.string(), ": ", excerpt(name)),
+      throw Error({.what = "tensor data lies outside the file",
+                   .where = cat(path.string(), ": ", excerpt(name)),
                    .found = cat("offset ", tensor.offset)});
     }
     tensor.offset += start;

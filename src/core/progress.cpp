@@ -44,8 +44,9 @@ void Progress::update(double done, const std::string& note) {
   last_ = now;
   const double share = std::clamp(done / total_, 0.0, 1.0), passed = seconds_between(start_, now);
   const std::string left = share > 0 ? clock_text(passed * (1 - share) / share) : "?";
-  const std::string text = cat(title_, " ", fixed(100 * share, 0), "% (", fixed(done, 0), "/", fixed(total_, 0), " ",
-                               unit_, "), ", clock_text(passed), " passed, ", left, " left", note.empty() ? "" : ", ", note);
+  const std::string text =
+      cat(title_, " ", fixed(100 * share, 0), "% (", fixed(done, 0), "/", fixed(total_, 0), " ", unit_, "), ",
+          clock_text(passed), " passed, ", left, " left", note.empty() ? "" : ", ", note);
   if (!terminal_) return log::info(text);
   constexpr int width = 24;
   std::string bar(static_cast<size_t>(share * width), '#');

@@ -11,7 +11,8 @@
 
 namespace precis {
 
-std::string fill_template(const std::string& text, const std::string& context, const std::string& question, const std::string& answer) {
+std::string fill_template(const std::string& text, const std::string& context, const std::string& question,
+                          const std::string& answer) {
   std::string out;
   for (size_t i = 0; i < text.size();) {  // one pass, so that braces in the data stay as they are
     const std::string_view rest = std::string_view(text).substr(i);
@@ -33,11 +34,16 @@ TokenIds context_ids(const Tokenizer& tokenizer, const DataConfig& data, const s
   return ids;
 }
 
-TrainingSet::TrainingSet(const std::vector<Passage>& passages, const Tokenizer& tokenizer, const DataConfig& data, bool context_with_bos)
+TrainingSet::TrainingSet(const std::vector<Passage>& passages, const Tokenizer& tokenizer, const DataConfig& data,
+                         bool context_with_bos)
     : data_(data), eos_id_(tokenizer.eos_id) {
   TokenIds end = tokenizer.encode("\n");
   if (data.answer_end == "eos") {
-    if (eos_id_ < 0) throw Error({.what = "the tokenizer has no EOS token", .where = "data.answer_end", .expected = "newline", .found = "eos"});
+    if (eos_id_ < 0)
+      throw Error({.what = "the tokenizer has no EOS token",
+                   .where = "data.answer_end",
+                   .expected = "newline",
+                   .found = "eos"});
     end = {eos_id_};
   }
   Hasher hasher;
@@ -46,19 +52,23 @@ TrainingSet::TrainingSet(const std::vector<Passage>& passages, const Tokenizer& 
     if (item.context.empty() || static_cast<int64_t>(item.context.size()) > data.max_context_tokens) continue;
     for (const auto& question : passage.questions) {
       Answered answered{tokenizer.encode(fill_template(data.query_template, passage.context, question.text, "")),
-                        tokenizer.encode(fill_template(data.answer_template, passage.context, question.text, question.answers.front()))};
+                        tokenizer.encode(fill_template(data.answer_template, passage.context, question.text,
+                                                       question.answers.front()))};
       answered.answer.insert(answered.answer.end(), end.begin(), end.end());
-      if (static_cast<int64_t>(answered.query.size() + answered.answer.size()) <= data.max_task_tokens) item.questions.push_back(std::move(answered));
+      if (static_cast<int64_t>(answered.query.size() + answered.answer.size()) <= data.max_task_tokens)
+        item.questions.push_back(std::move(answered));
     }
     if (item.questions.empty()) continue;
     hasher.update(item.context.data(), item.context.size() * sizeof(int64_t));
     for (const auto& [query, answer] : item.questions) {
-      hasher.update(query.data(), query.size() * sizeof(int64_t)).update(answer.data(), answer.size() * sizeof(int64_t));
+      hasher.update(query.data(), query.size() * sizeof(int64_t))
+          .update(answer.data(), answer.size() * sizeof(int64_t));
     }
     items_.push_back(std::move(item));
   }
   if (items_.empty()) {
-    throw Error({.what = "no passage of the training data is short enough", .where = "data.train",
+    throw Error({.what = "no passage of the training data is short enough",
+                 .where = "data.train",
                  .expected = cat("at most ", data.max_context_tokens, " tokens (data.max_context_tokens)")});
   }
   hash_ = hasher.hex();
@@ -82,7 +92,8 @@ std::vector<size_t> TrainingSet::members(uint64_t seed, int64_t step, int64_t co
 namespace {
 
 // Rows of query (not supervised) and answer (supervised), right-padded.
-TaskTokens task_tokens(Task task, const std::vector<std::pair<TokenIds, TokenIds>>& rows, const std::vector<int64_t>& memory_index) {
+TaskTokens task_tokens(Task task, const std::vector<std::pair<TokenIds, TokenIds>>& rows,
+                       const std::vector<int64_t>& memory_index) {
   std::vector<TokenIds> ids, labels;
   for (const auto& [query, answer] : rows) {
     ids.push_back(query);
@@ -92,7 +103,8 @@ TaskTokens task_tokens(Task task, const std::vector<std::pair<TokenIds, TokenIds
   }
   const TokenBatch tokens = token_batch(ids), targets = token_batch(labels);
   const Tensor padding = length_mask(tokens.lengths, tokens.ids.size(1)).logical_not();
-  return {task, tokens.ids, tokens.lengths, targets.ids.masked_fill(padding, -100), torch::tensor(memory_index, torch::kLong)};
+  return {task, tokens.ids, tokens.lengths, targets.ids.masked_fill(padding, -100),
+          torch::tensor(memory_index, torch::kLong)};
 }
 
 }  // namespace

@@ -17,7 +17,8 @@ using namespace synth;
 // Draws values, never the same one twice within a context.
 class Maker {
  public:
-  Maker(Random& random, const std::string& split) : random_(random), onsets_(split == "eval" ? names().eval_onsets : names().train_onsets) {}
+  Maker(Random& random, const std::string& split)
+      : random_(random), onsets_(split == "eval" ? names().eval_onsets : names().train_onsets) {}
 
   std::string pick(const Words& pool) {
     return fresh([&] { return random_.pick(pool); });
@@ -30,18 +31,30 @@ class Maker {
 
   std::string value_of(const Fact& fact) {
     switch (fact.value) {
-      case Value::person: return person();
-      case Value::thing: return invented(names().thing_ends);
-      case Value::city: return pick(names().cities);
-      case Value::job: return pick(names().jobs);
-      case Value::colour: return pick(names().colours);
-      case Value::material: return pick(names().materials);
-      case Value::animal: return pick(names().animals);
-      case Value::instrument: return pick(names().instruments);
-      case Value::food: return pick(names().foods);
-      case Value::sport: return pick(names().sports);
-      case Value::country: return pick(names().countries);
-      case Value::number: break;
+      case Value::person:
+        return person();
+      case Value::thing:
+        return invented(names().thing_ends);
+      case Value::city:
+        return pick(names().cities);
+      case Value::job:
+        return pick(names().jobs);
+      case Value::colour:
+        return pick(names().colours);
+      case Value::material:
+        return pick(names().materials);
+      case Value::animal:
+        return pick(names().animals);
+      case Value::instrument:
+        return pick(names().instruments);
+      case Value::food:
+        return pick(names().foods);
+      case Value::sport:
+        return pick(names().sports);
+      case Value::country:
+        return pick(names().countries);
+      case Value::number:
+        break;
     }
     return fresh([&] { return cat(random_.between(fact.low, fact.high)); });
   }
@@ -65,9 +78,14 @@ std::string capitalised(std::string word) {
   return word;
 }
 
-std::string fill(std::string text, const std::string& name, const std::string& pronoun, const std::string& possessive, const std::string& value) {
-  const std::pair<const char*, std::string> parts[] = {
-      {"{n}", name}, {"{p}", pronoun}, {"{P}", capitalised(pronoun)}, {"{o}", possessive}, {"{O}", capitalised(possessive)}, {"{v}", value}};
+std::string fill(std::string text, const std::string& name, const std::string& pronoun, const std::string& possessive,
+                 const std::string& value) {
+  const std::pair<const char*, std::string> parts[] = {{"{n}", name},
+                                                       {"{p}", pronoun},
+                                                       {"{P}", capitalised(pronoun)},
+                                                       {"{o}", possessive},
+                                                       {"{O}", capitalised(possessive)},
+                                                       {"{v}", value}};
   for (const auto& [key, replacement] : parts) text = replace_all(text, key, replacement);
   for (const char vowel : std::string("aeiou")) {  // "a owl" to "an owl"
     text = replace_all(text, cat(" a ", vowel), cat(" an ", vowel));
@@ -129,24 +147,33 @@ Passage synth_passage(const SynthOptions& options, int64_t index) {
       const auto made = static_cast<int64_t>(passage.questions.size());
       if (made == options.questions) break;
       if (occurrences(passage.context, answer) != 1) continue;  // an answer stands once, also inside words
-      passage.questions.push_back({cat("synth-", options.split, "-", options.seed, "-", index, "-", made), question, {answer}});
+      passage.questions.push_back(
+          {cat("synth-", options.split, "-", options.seed, "-", index, "-", made), question, {answer}});
     }
     if (static_cast<int64_t>(passage.questions.size()) == options.questions) return passage;
   }
 }
 
 void write_synth(std::ostream& out, const SynthOptions& options) {
-  out << Json{{"header", {{"dataset", "generated fact recall"}, {"split", options.split}, {"seed", options.seed}}}}.dump() << '\n';
+  out << Json{{"header", {{"dataset", "generated fact recall"}, {"split", options.split}, {"seed", options.seed}}}}
+             .dump()
+      << '\n';
   for (int64_t i = 0; i < options.count; ++i) {
     const Passage passage = synth_passage(options, i);
     Json qas = Json::array();
     for (const auto& question : passage.questions) {
       const size_t at = passage.context.find(question.answers[0]);
       const Json span = Json::array({at, at + question.answers[0].size() - 1});
-      qas.push_back({{"qid", question.id}, {"question", question.text}, {"answers", question.answers},
+      qas.push_back({{"qid", question.id},
+                     {"question", question.text},
+                     {"answers", question.answers},
                      {"detected_answers", {{{"text", question.answers[0]}, {"char_spans", Json::array({span})}}}}});
     }
-    out << Json{{"id", cat("synth-", options.split, "-", options.seed, "-", i)}, {"context", passage.context}, {"qas", qas}}.dump() << '\n';
+    out << Json{{"id", cat("synth-", options.split, "-", options.seed, "-", i)},
+                {"context", passage.context},
+                {"qas", qas}}
+               .dump()
+        << '\n';
   }
 }
 

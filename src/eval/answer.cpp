@@ -15,18 +15,24 @@
 namespace precis {
 namespace {
 
-double seconds_now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 void stop_if_interrupted() {
   if (interrupted()) throw Error({.what = "interrupted"}, Error::Kind::interrupted);
 }
 
 // Generates until a newline or an end token; appends the cut texts.
-void generate_answers(const Decoder& decoder, const Tokenizer& tokenizer, const Config& config, const DecoderInput& input, AnswerSet& out) {
+void generate_answers(const Decoder& decoder, const Tokenizer& tokenizer, const Config& config,
+                      const DecoderInput& input, AnswerSet& out) {
   const GenerateOptions options{.max_new_tokens = config.eval.max_new_tokens, .end_ids = tokenizer.end_ids};
-  const auto no_newline = [&](int64_t, int64_t id) { return tokenizer.token_bytes(id).find('\n') == std::string::npos; };
+  const auto no_newline = [&](int64_t, int64_t id) {
+    return tokenizer.token_bytes(id).find('\n') == std::string::npos;
+  };
   const double start = seconds_now();
-  for (const auto& ids : generate(decoder, input, options, no_newline)) out.texts.push_back(cut_answer(tokenizer.decode(ids, true), config.eval.answer_cut));
+  for (const auto& ids : generate(decoder, input, options, no_newline))
+    out.texts.push_back(cut_answer(tokenizer.decode(ids, true), config.eval.answer_cut));
   out.cost.generate_seconds += seconds_now() - start;
 }
 
@@ -43,8 +49,8 @@ std::vector<AskedQuestion> list_questions(const std::vector<Passage>& passages, 
   return out;
 }
 
-AnswerSet answer_from_memory(Compressor& compressor, const Tokenizer& tokenizer, const Config& config, const std::vector<AskedQuestion>& questions,
-                             const OnProgress& progress) {
+AnswerSet answer_from_memory(Compressor& compressor, const Tokenizer& tokenizer, const Config& config,
+                             const std::vector<AskedQuestion>& questions, const OnProgress& progress) {
   const torch::NoGradGuard no_gradient;
   AnswerSet out;
   const auto batch = static_cast<size_t>(config.eval.batch);
@@ -56,9 +62,11 @@ AnswerSet answer_from_memory(Compressor& compressor, const Tokenizer& tokenizer,
     for (size_t i = start; i < std::min(start + batch, questions.size()); ++i) {
       const auto& [passage, question] = questions[i];
       const auto [place, is_new] = index_of.emplace(passage, static_cast<int64_t>(contexts.size()));
-      if (is_new) contexts.push_back(context_ids(tokenizer, config.data, passage->context, compressor.context_begins_with_bos()));
+      if (is_new)
+        contexts.push_back(context_ids(tokenizer, config.data, passage->context, compressor.context_begins_with_bos()));
       memory_index.push_back(place->second);
-      queries.push_back(tokenizer.encode(fill_template(config.data.query_template, passage->context, question->text, "")));
+      queries.push_back(
+          tokenizer.encode(fill_template(config.data.query_template, passage->context, question->text, "")));
     }
     const double before = seconds_now();
     const Memory memory = compressor.compress(token_batch(contexts));
@@ -76,12 +84,14 @@ AnswerSet answer_from_memory(Compressor& compressor, const Tokenizer& tokenizer,
   return out;
 }
 
-AnswerSet answer_from_text(const Decoder& decoder, const Tokenizer& tokenizer, const Config& config, const std::string& reference, int64_t ratio,
-                           const std::vector<AskedQuestion>& questions, const OnProgress& progress) {
+AnswerSet answer_from_text(const Decoder& decoder, const Tokenizer& tokenizer, const Config& config,
+                           const std::string& reference, int64_t ratio, const std::vector<AskedQuestion>& questions,
+                           const OnProgress& progress) {
   const torch::NoGradGuard no_gradient;
   AnswerSet out;
   const DecoderConfig& shape = decoder.config();
-  const int64_t bytes_per_entry = shape.layers * 2 * shape.kv_heads * shape.head_dim * static_cast<int64_t>(c10::elementSize(decoder.dtype()));
+  const int64_t bytes_per_entry =
+      shape.layers * 2 * shape.kv_heads * shape.head_dim * static_cast<int64_t>(c10::elementSize(decoder.dtype()));
   const auto batch = static_cast<size_t>(config.eval.batch);
   for (size_t start = 0; start < questions.size(); start += batch) {
     stop_if_interrupted();
@@ -97,7 +107,8 @@ AnswerSet answer_from_text(const Decoder& decoder, const Tokenizer& tokenizer, c
         kept.assign(source.end() - static_cast<std::ptrdiff_t>(keep), source.end());
         context = trim(tokenizer.decode(kept));
       }
-      const std::string& form = reference == "none" ? config.eval.prompt.without_context : config.eval.prompt.with_context;
+      const std::string& form =
+          reference == "none" ? config.eval.prompt.without_context : config.eval.prompt.with_context;
       prompts.push_back(tokenizer.encode(fill_template(form, context, question->text, ""), true));
       if (tokenizer.adds_bos) prompts.back().insert(prompts.back().begin(), tokenizer.bos_id);
       out.cost.source_tokens += static_cast<int64_t>(source.size());

@@ -31,14 +31,16 @@ std::string unique_name(std::string name, std::set<std::string>& used) {
 
 }  // namespace
 
-Report evaluate(const Config& config, const CompressorRegistry& registry, std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer) {
+Report evaluate(const Config& config, const CompressorRegistry& registry, std::shared_ptr<const Decoder> decoder,
+                const Tokenizer& tokenizer) {
   Report report;
   report.environment = environment_json(config);
   report.passages = read_qa(config.data.eval);
   report.questions = list_questions(report.passages, config.eval.limit);
   // Everything is loaded before anything is answered, so that a bad folder costs no time.
   std::vector<std::shared_ptr<Compressor>> compressors;
-  for (const auto& path : config.eval.compressors) compressors.push_back(load_compressor(path, registry, decoder, tokenizer));
+  for (const auto& path : config.eval.compressors)
+    compressors.push_back(load_compressor(path, registry, decoder, tokenizer));
   std::set<std::string> names;
   const auto add = [&](ReportRow row, const std::function<AnswerSet(const OnProgress&)>& answer) {
     Progress progress("eval " + row.name, static_cast<double>(report.questions.size()), "questions");
@@ -46,21 +48,33 @@ Report evaluate(const Config& config, const CompressorRegistry& registry, std::s
     row.score = score_answers(report.questions, answers.texts);
     row.cost = answers.cost;
     row.answers = std::move(answers.texts);
-    log::info(cat(row.name, ": EM ", fixed(row.score.em, 1), ", F1 ", fixed(row.score.f1, 1), " on ", row.score.questions, " questions"));
+    log::info(cat(row.name, ": EM ", fixed(row.score.em, 1), ", F1 ", fixed(row.score.f1, 1), " on ",
+                  row.score.questions, " questions"));
     report.rows.push_back(std::move(row));
   };
   for (size_t i = 0; i < compressors.size(); ++i) {
     Compressor& compressor = *compressors[i];
     const CompressorConfig& c = compressor.config();
-    ReportRow row{.name = unique_name(cat(c.method, "-", c.ratio), names), .method = c.method, .ratio = c.ratio, .prompt = "memory + query",
+    ReportRow row{.name = unique_name(cat(c.method, "-", c.ratio), names),
+                  .method = c.method,
+                  .ratio = c.ratio,
+                  .prompt = "memory + query",
                   .curve = read_curve(config.eval.compressors[i])};
-    add(std::move(row), [&](const OnProgress& p) { return answer_from_memory(compressor, tokenizer, config, report.questions, p); });
+    add(std::move(row),
+        [&](const OnProgress& p) { return answer_from_memory(compressor, tokenizer, config, report.questions, p); });
   }
-  const int64_t ratio = config.eval.truncate_ratio > 0 ? config.eval.truncate_ratio : compressors.empty() ? config.compressor.ratio : compressors[0]->config().ratio;
+  const int64_t ratio = config.eval.truncate_ratio > 0 ? config.eval.truncate_ratio
+                        : compressors.empty()          ? config.compressor.ratio
+                                                       : compressors[0]->config().ratio;
   for (const auto& reference : config.eval.references) {
     const int64_t shown = reference == "truncate" ? ratio : 0;
-    ReportRow row{.name = unique_name(shown > 0 ? cat(reference, "-", shown) : reference, names), .method = reference, .ratio = shown, .prompt = config.eval.prompt.name};
-    add(std::move(row), [&](const OnProgress& p) { return answer_from_text(*decoder, tokenizer, config, reference, ratio, report.questions, p); });
+    ReportRow row{.name = unique_name(shown > 0 ? cat(reference, "-", shown) : reference, names),
+                  .method = reference,
+                  .ratio = shown,
+                  .prompt = config.eval.prompt.name};
+    add(std::move(row), [&](const OnProgress& p) {
+      return answer_from_text(*decoder, tokenizer, config, reference, ratio, report.questions, p);
+    });
   }
   return report;
 }

@@ -33,16 +33,23 @@ bool may_attend(const MaskSpec& s, const SegmentShape& n, int64_t i, int64_t j) 
   const int64_t own = memory_chunk(i);
   if (j < T) {
     switch (s.memory_to_text) {
-      case MemoryToText::own_chunk: return text_chunk(j) == own;
-      case MemoryToText::up_to: return text_chunk(j) <= own;
-      case MemoryToText::window: return own - s.window <= text_chunk(j) && text_chunk(j) <= own;
-      case MemoryToText::global: return true;
+      case MemoryToText::own_chunk:
+        return text_chunk(j) == own;
+      case MemoryToText::up_to:
+        return text_chunk(j) <= own;
+      case MemoryToText::window:
+        return own - s.window <= text_chunk(j) && text_chunk(j) <= own;
+      case MemoryToText::global:
+        return true;
     }
   }
   switch (s.memory_to_memory) {
-    case MemoryToMemory::causal_all: return j <= i;
-    case MemoryToMemory::own_group: return j <= i && memory_chunk(j) == own;
-    case MemoryToMemory::self_only: return false;
+    case MemoryToMemory::causal_all:
+      return j <= i;
+    case MemoryToMemory::own_group:
+      return j <= i && memory_chunk(j) == own;
+    case MemoryToMemory::self_only:
+      return false;
   }
   return false;
 }
@@ -52,7 +59,8 @@ bool may_attend(const MaskSpec& s, const SegmentShape& n, int64_t i, int64_t j) 
 MaskSpec mask_spec(const MaskConfig& config) {
   MaskSpec spec = preset(config.preset);
   if (!config.text_scope.empty()) spec.text_in_chunks = config.text_scope == "chunk";
-  if (!config.text_sees_earlier_memory.empty()) spec.text_sees_earlier_memory = config.text_sees_earlier_memory == "yes";
+  if (!config.text_sees_earlier_memory.empty())
+    spec.text_sees_earlier_memory = config.text_sees_earlier_memory == "yes";
   if (!config.memory_sees_prefix.empty()) spec.memory_sees_prefix = config.memory_sees_prefix == "yes";
   if (config.memory_to_text == "own_chunk") spec.memory_to_text = MemoryToText::own_chunk;
   if (config.memory_to_text == "up_to") spec.memory_to_text = MemoryToText::up_to;
@@ -68,8 +76,10 @@ MaskSpec mask_spec(const MaskConfig& config) {
 std::string MaskSpec::to_string() const {
   static const char* const to_text[] = {"its own chunk", "chunks up to its own", "a window of chunks", "all text"};
   static const char* const to_memory[] = {"all earlier memory", "its own group", "no other memory"};
-  return cat("text sees ", text_in_chunks ? "its own chunk" : "all earlier text", text_sees_earlier_memory ? " and earlier memory" : "", "; memory sees ",
-             to_text[static_cast<int>(memory_to_text)], " and ", to_memory[static_cast<int>(memory_to_memory)], memory_sees_prefix ? "" : ", not the prefix");
+  return cat("text sees ", text_in_chunks ? "its own chunk" : "all earlier text",
+             text_sees_earlier_memory ? " and earlier memory" : "", "; memory sees ",
+             to_text[static_cast<int>(memory_to_text)], " and ", to_memory[static_cast<int>(memory_to_memory)],
+             memory_sees_prefix ? "" : ", not the prefix");
 }
 
 int64_t slots_of(int64_t text, int64_t chunk, int64_t group) {
@@ -108,21 +118,33 @@ Tensor dense_mask(const MaskSpec& spec, const SegmentShape& shape, Layout layout
   return mask;
 }
 
-AttentionPlan dense_plan(const MaskSpec& spec, const SegmentShape& shape, const Tensor& text_lengths, const Tensor& memory_lengths) {
+AttentionPlan dense_plan(const MaskSpec& spec, const SegmentShape& shape, const Tensor& text_lengths,
+                         const Tensor& memory_lengths) {
   const Tensor prefix = torch::ones({text_lengths.size(0), shape.prefix}, torch::kBool);
-  const Tensor valid = torch::cat({prefix, length_mask(text_lengths.cpu(), shape.text), length_mask(memory_lengths.cpu(), shape.slots)}, 1);
+  const Tensor valid = torch::cat(
+      {prefix, length_mask(text_lengths.cpu(), shape.text), length_mask(memory_lengths.cpu(), shape.slots)}, 1);
   const Tensor itself = torch::eye(shape.rows(), torch::kFloat).to(torch::kBool);
   const Tensor mask = dense_mask(spec, shape).unsqueeze(0).logical_and(valid.unsqueeze(1)).logical_or(itself);
   return AttentionPlan::dense(mask.unsqueeze(1).to(text_lengths.device()));
 }
 
-AttentionPlan block_plan(const MaskSpec& spec, const SegmentShape& shape, const Tensor& text_lengths, const Tensor& memory_lengths) {
+AttentionPlan block_plan(const MaskSpec& spec, const SegmentShape& shape, const Tensor& text_lengths,
+                         const Tensor& memory_lengths) {
   // Text that sees all earlier text and memory besides has no blocks to run by; no preset asks for it.
-  if (spec.text_sees_earlier_memory && !spec.text_in_chunks) return dense_plan(spec, shape, text_lengths, memory_lengths);
-  BlockLayout layout{.prefix = shape.prefix, .text = shape.text, .memory = shape.slots, .chunk = shape.chunk, .group = shape.group,
-                     .text_in_chunks = spec.text_in_chunks, .text_sees_earlier_memory = spec.text_sees_earlier_memory,
-                     .memory_sees_prefix = spec.memory_sees_prefix, .memory_reads_own_chunk = spec.memory_to_text == MemoryToText::own_chunk,
-                     .memory_to_memory = spec.memory_to_memory, .text_lengths = text_lengths, .memory_lengths = memory_lengths};
+  if (spec.text_sees_earlier_memory && !spec.text_in_chunks)
+    return dense_plan(spec, shape, text_lengths, memory_lengths);
+  BlockLayout layout{.prefix = shape.prefix,
+                     .text = shape.text,
+                     .memory = shape.slots,
+                     .chunk = shape.chunk,
+                     .group = shape.group,
+                     .text_in_chunks = spec.text_in_chunks,
+                     .text_sees_earlier_memory = spec.text_sees_earlier_memory,
+                     .memory_sees_prefix = spec.memory_sees_prefix,
+                     .memory_reads_own_chunk = spec.memory_to_text == MemoryToText::own_chunk,
+                     .memory_to_memory = spec.memory_to_memory,
+                     .text_lengths = text_lengths,
+                     .memory_lengths = memory_lengths};
   if (!layout.memory_reads_own_chunk) {
     const Tensor text_chunk = torch::arange(shape.text).div(shape.chunk, "floor").unsqueeze(0);
     const Tensor own = torch::arange(shape.slots).div(shape.group, "floor").unsqueeze(1);

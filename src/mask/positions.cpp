@@ -43,7 +43,9 @@ std::vector<int64_t> encoder_positions(const SegmentShape& shape, PositionScheme
   for (int64_t chunk = 0; chunk * shape.group < shape.slots; ++chunk) {
     const int64_t first = shape.prefix + chunk * shape.chunk, last = std::min(first + shape.chunk, T) - 1;
     const int64_t slots = std::min(shape.group, shape.slots - chunk * shape.group);
-    const std::vector<int64_t> own = scheme == PositionScheme::epl ? epl_positions(first, last, slots) : std::vector<int64_t>(static_cast<size_t>(slots), last);
+    const std::vector<int64_t> own = scheme == PositionScheme::epl
+                                         ? epl_positions(first, last, slots)
+                                         : std::vector<int64_t>(static_cast<size_t>(slots), last);
     std::copy(own.begin(), own.end(), positions.begin() + T + chunk * shape.group);
   }
   return positions;

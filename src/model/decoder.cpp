@@ -13,45 +13,58 @@ Tensor Decoder::embed(const Tensor& ids) const { return torch::embedding(embeddi
 
 Tensor Decoder::logits(const Tensor& rows) const { return torch::linear(rows, classifier_); }
 
-Tensor Decoder::norm(const Tensor& x, const Tensor& weight) const { return frozen_rms_norm(x, weight, config_.rms_norm_eps); }
+Tensor Decoder::norm(const Tensor& x, const Tensor& weight) const {
+  return frozen_rms_norm(x, weight, config_.rms_norm_eps);
+}
 
-RopeTable Decoder::rope(const Tensor& position_ids) const { return rope_table(position_ids.to(device_), rope_frequencies_, dtype_); }
+RopeTable Decoder::rope(const Tensor& position_ids) const {
+  return rope_table(position_ids.to(device_), rope_frequencies_, dtype_);
+}
 
 std::vector<LoraTarget> Decoder::linear_shapes() const {
-  const int64_t q = config_.heads * config_.head_dim, kv = config_.kv_heads * config_.head_dim, D = config_.hidden, F = config_.intermediate;
-  return {{"q_proj", D, q}, {"k_proj", D, kv}, {"v_proj", D, kv}, {"o_proj", q, D}, {"gate_proj", D, F}, {"up_proj", D, F}, {"down_proj", F, D}};
+  const int64_t q = config_.heads * config_.head_dim, kv = config_.kv_heads * config_.head_dim, D = config_.hidden,
+                F = config_.intermediate;
+  return {{"q_proj", D, q},    {"k_proj", D, kv}, {"v_proj", D, kv},  {"o_proj", q, D},
+          {"gate_proj", D, F}, {"up_proj", D, F}, {"down_proj", F, D}};
 }
 
 namespace {
 
 // The linears that `weight` computes at once, with their adapters if there are any.
-Tensor linear(const LoraSet* lora, int64_t layer, const std::vector<LoraSet::Part>& parts, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+Tensor linear(const LoraSet* lora, int64_t layer, const std::vector<LoraSet::Part>& parts, const Tensor& x,
+              const Tensor& weight, const Tensor& bias) {
   return lora == nullptr ? torch::linear(x, weight, bias) : lora->apply(layer, parts, x, weight, bias);
 }
 
 }  // namespace
 
-Decoder::Heads Decoder::project(const Layer& layer, int64_t index, const Tensor& x, const RopeTable& table, const LoraSet* lora) const {
+Decoder::Heads Decoder::project(const Layer& layer, int64_t index, const Tensor& x, const RopeTable& table,
+                                const LoraSet* lora) const {
   const Tensor normed = norm(x, layer.input_norm);
   const int64_t q_width = config_.heads * config_.head_dim, kv_width = config_.kv_heads * config_.head_dim;
-  const auto parts = linear(lora, index, {{"q_proj", q_width}, {"k_proj", kv_width}, {"v_proj", kv_width}}, normed, layer.qkv, layer.qkv_bias)
+  const auto parts = linear(lora, index, {{"q_proj", q_width}, {"k_proj", kv_width}, {"v_proj", kv_width}}, normed,
+                            layer.qkv, layer.qkv_bias)
                          .split_with_sizes({q_width, kv_width, kv_width}, -1);
   const auto heads = [&](const Tensor& part, const Tensor& head_norm) {
     const Tensor split = part.unflatten(-1, {-1, config_.head_dim});
     return (head_norm.defined() ? norm(split, head_norm) : split).transpose(1, 2);  // [B, heads, S, d]
   };
-  return {apply_rope(heads(parts[0], layer.q_norm), table), apply_rope(heads(parts[1], layer.k_norm), table), heads(parts[2], {})};
+  return {apply_rope(heads(parts[0], layer.q_norm), table), apply_rope(heads(parts[1], layer.k_norm), table),
+          heads(parts[2], {})};
 }
 
-Tensor Decoder::finish_layer(const Layer& layer, int64_t index, const Tensor& residual, const Tensor& attended, const LoraSet* lora) const {
+Tensor Decoder::finish_layer(const Layer& layer, int64_t index, const Tensor& residual, const Tensor& attended,
+                             const LoraSet* lora) const {
   const Tensor joined = attended.transpose(1, 2).flatten(2);  // [B, S, H d]
   const int64_t D = config_.hidden, F = config_.intermediate;
   const Tensor x = residual + linear(lora, index, {{"o_proj", D}}, joined, layer.o, layer.o_bias);
-  const Tensor inner = swiglu(linear(lora, index, {{"gate_proj", F}, {"up_proj", F}}, norm(x, layer.post_norm), layer.gate_up, layer.gate_up_bias));
+  const Tensor inner = swiglu(linear(lora, index, {{"gate_proj", F}, {"up_proj", F}}, norm(x, layer.post_norm),
+                                     layer.gate_up, layer.gate_up_bias));
   return x + linear(lora, index, {{"down_proj", D}}, inner, layer.down, layer.down_bias);
 }
 
-Tensor Decoder::run_layer(int64_t index, const Tensor& x, const RopeTable& table, const AttentionPlan& plan, const LoraSet* lora) const {
+Tensor Decoder::run_layer(int64_t index, const Tensor& x, const RopeTable& table, const AttentionPlan& plan,
+                          const LoraSet* lora) const {
   const Layer& layer = layers_[static_cast<size_t>(index)];
   const Heads h = project(layer, index, x, table, lora);
   const Tensor residual = x.narrow(1, plan.first_output_row, x.size(1) - plan.first_output_row);
@@ -63,14 +76,18 @@ Tensor Decoder::hidden(const DecoderInput& input, KvCache* cache) const {
   const RopeTable table = rope(input.position_ids);
   const PastKeyValues* past = cache == nullptr && input.past ? &*input.past : nullptr;
   const int64_t behind = cache != nullptr ? cache->longest() : past != nullptr ? past->entries() : 0;
-  const Tensor behind_lengths = cache != nullptr ? cache->lengths() : past != nullptr ? past->lengths.to(device_)
-                                                                      : torch::zeros({input.rows.size(0)}, torch::TensorOptions().dtype(torch::kLong).device(device_));
+  const Tensor behind_lengths =
+      cache != nullptr ? cache->lengths()
+      : past != nullptr
+          ? past->lengths.to(device_)
+          : torch::zeros({input.rows.size(0)}, torch::TensorOptions().dtype(torch::kLong).device(device_));
   std::map<int64_t, AttentionPlan> plans;  // by window width
   const auto plan_for = [&](int64_t window) -> const AttentionPlan& {
     const auto found = plans.find(window);
     if (found != plans.end()) return found->second;
     if (behind == 0 && (window == 0 || window >= rows)) return plans[window] = AttentionPlan::causal();
-    if (cache == nullptr) return plans[window] = AttentionPlan::dense(causal_mask_after_past(rows, behind, behind_lengths, window));
+    if (cache == nullptr)
+      return plans[window] = AttentionPlan::dense(causal_mask_after_past(rows, behind, behind_lengths, window));
     // In the cache every context's entries are contiguous: entry j is at index j, row t at lengths + t.
     const Tensor query = (behind_lengths.unsqueeze(1) + torch::arange(rows, behind_lengths.options())).unsqueeze(2);
     const Tensor key = torch::arange(behind + rows, behind_lengths.options()).view({1, 1, -1});
@@ -101,8 +118,10 @@ void Decoder::refuse_window(const EncoderPass& pass) const {
   if (pass.plan.kind == AttentionPlan::Kind::dense) return;  // a dense mask is the whole mask
   for (const int64_t window : config_.window) {
     if (window > 0 && window < pass.rows.size(1)) {
-      throw Error({.what = "a segment with its memory is longer than the decoder's sliding window", .where = "compressor.segment_length",
-                   .expected = cat("at most ", window, " rows"), .found = cat(pass.rows.size(1))});
+      throw Error({.what = "a segment with its memory is longer than the decoder's sliding window",
+                   .where = "compressor.segment_length",
+                   .expected = cat("at most ", window, " rows"),
+                   .found = cat(pass.rows.size(1))});
     }
   }
 }
@@ -113,14 +132,16 @@ Tensor Decoder::encode(const EncoderPass& pass, int64_t first_row) const {
   Tensor x = pass.rows.to(dtype_);
   AttentionPlan last = pass.plan;
   last.first_output_row = first_row;
-  for (int64_t i = 0; i < config_.layers; ++i) x = run_layer(i, x, table, i + 1 == config_.layers ? last : pass.plan, pass.lora);
+  for (int64_t i = 0; i < config_.layers; ++i)
+    x = run_layer(i, x, table, i + 1 == config_.layers ? last : pass.plan, pass.lora);
   return norm(x, final_norm_);
 }
 
 std::vector<LayerKv> Decoder::encode_keys_values(const EncoderPass& pass, const Tensor& index) const {
   refuse_window(pass);
   const RopeTable table = rope(pass.position_ids);
-  const Tensor at = index.to(device_).view({index.size(0), 1, -1, 1}).expand({-1, config_.kv_heads, -1, config_.head_dim});
+  const Tensor at =
+      index.to(device_).view({index.size(0), 1, -1, 1}).expand({-1, config_.kv_heads, -1, config_.head_dim});
   std::vector<LayerKv> out;
   Tensor x = pass.rows.to(dtype_);
   for (int64_t i = 0; i < config_.layers; ++i) {

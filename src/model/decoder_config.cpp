@@ -8,7 +8,8 @@ namespace {
 
 int64_t size_of(const Json& config, const char* key, const std::string& where) {
   const auto value = json_get<int64_t>(config, key, where);
-  if (value < 1 || value > (int64_t{1} << 32)) throw Error({.what = cat(key, " is out of range"), .where = where, .found = cat(value)});
+  if (value < 1 || value > (int64_t{1} << 32))
+    throw Error({.what = cat(key, " is out of range"), .where = where, .found = cat(value)});
   return value;
 }
 
@@ -20,12 +21,18 @@ T value_or(const Json& config, const char* key, T fallback, const std::string& w
 
 void check_shape(const DecoderConfig& c, const std::string& where) {
   if (c.heads % c.kv_heads != 0) {
-    throw Error({.what = "the number of heads is no multiple of the number of key/value heads", .where = where, .found = cat(c.heads, " and ", c.kv_heads)});
+    throw Error({.what = "the number of heads is no multiple of the number of key/value heads",
+                 .where = where,
+                 .found = cat(c.heads, " and ", c.kv_heads)});
   }
-  if (c.head_dim % 2 != 0) throw Error({.what = "rotary embedding needs an even head_dim", .where = where, .found = cat(c.head_dim)});
-  if (!(c.rms_norm_eps > 0)) throw Error({.what = "rms_norm_eps must be above 0", .where = where, .found = cat(c.rms_norm_eps)});
-  if (!(c.rope_theta > 0)) throw Error({.what = "rope_theta must be above 0", .where = where, .found = cat(c.rope_theta)});
-  if (c.layers > 1000) throw Error({.what = "more layers than any decoder has", .where = where, .found = cat(c.layers)});
+  if (c.head_dim % 2 != 0)
+    throw Error({.what = "rotary embedding needs an even head_dim", .where = where, .found = cat(c.head_dim)});
+  if (!(c.rms_norm_eps > 0))
+    throw Error({.what = "rms_norm_eps must be above 0", .where = where, .found = cat(c.rms_norm_eps)});
+  if (!(c.rope_theta > 0))
+    throw Error({.what = "rope_theta must be above 0", .where = where, .found = cat(c.rope_theta)});
+  if (c.layers > 1000)
+    throw Error({.what = "more layers than any decoder has", .where = where, .found = cat(c.layers)});
 }
 
 void read_rope(const Json& config, const std::string& where, DecoderConfig& out) {
@@ -34,10 +41,14 @@ void read_rope(const Json& config, const std::string& where, DecoderConfig& out)
   if (scaling.is_null()) scaling = value_or<Json>(config, "rope_parameters", Json(), where);  // transformers 5
   if (scaling.is_null()) return;
   out.rope_theta = value_or<double>(scaling, "rope_theta", out.rope_theta, where);
-  out.rope_scaling.type = value_or<std::string>(scaling, "rope_type", value_or<std::string>(scaling, "type", "default", where), where);
+  out.rope_scaling.type =
+      value_or<std::string>(scaling, "rope_type", value_or<std::string>(scaling, "type", "default", where), where);
   if (out.rope_scaling.type == "default") return;
   if (out.rope_scaling.type != "linear" && out.rope_scaling.type != "llama3") {
-    throw Error({.what = "unsupported rope_scaling", .where = where, .expected = "default, linear or llama3", .found = out.rope_scaling.type});
+    throw Error({.what = "unsupported rope_scaling",
+                 .where = where,
+                 .expected = "default, linear or llama3",
+                 .found = out.rope_scaling.type});
   }
   out.rope_scaling.factor = json_get<double>(scaling, "factor", where);
   if (out.rope_scaling.type == "linear") return;
@@ -53,7 +64,10 @@ void read_windows(const Json& config, const std::string& where, DecoderConfig& o
   if (!used || out.family == "llama" || width <= 0) return;
   const Json types = value_or<Json>(config, "layer_types", Json(), where);
   if (types.is_array() && static_cast<int64_t>(types.size()) != out.layers) {
-    throw Error({.what = "layer_types has the wrong length", .where = where, .expected = cat(out.layers), .found = cat(types.size())});
+    throw Error({.what = "layer_types has the wrong length",
+                 .where = where,
+                 .expected = cat(out.layers),
+                 .found = cat(types.size())});
   }
   const int64_t full_layers = out.family == "mistral" ? 0 : value_or<int64_t>(config, "max_window_layers", 0, where);
   for (int64_t i = 0; i < out.layers; ++i) {
@@ -68,7 +82,10 @@ DecoderConfig decoder_config_from_hugging_face(const Json& config, const std::st
   DecoderConfig c;
   c.family = json_get<std::string>(config, "model_type", where);
   if (c.family != "llama" && c.family != "mistral" && c.family != "qwen2" && c.family != "qwen3") {
-    throw Error({.what = "unsupported model_type", .where = where, .expected = "llama, mistral, qwen2 or qwen3", .found = excerpt(c.family)});
+    throw Error({.what = "unsupported model_type",
+                 .where = where,
+                 .expected = "llama, mistral, qwen2 or qwen3",
+                 .found = excerpt(c.family)});
   }
   if (const auto act = value_or<std::string>(config, "hidden_act", "silu", where); act != "silu") {
     throw Error({.what = "unsupported hidden_act", .where = where, .expected = "silu", .found = excerpt(act)});
@@ -78,7 +95,8 @@ DecoderConfig decoder_config_from_hugging_face(const Json& config, const std::st
   c.intermediate = size_of(config, "intermediate_size", where);
   c.heads = size_of(config, "num_attention_heads", where);
   c.kv_heads = value_or<int64_t>(config, "num_key_value_heads", c.heads, where);
-  if (c.kv_heads < 1) throw Error({.what = "num_key_value_heads must be at least 1", .where = where, .found = cat(c.kv_heads)});
+  if (c.kv_heads < 1)
+    throw Error({.what = "num_key_value_heads must be at least 1", .where = where, .found = cat(c.kv_heads)});
   c.head_dim = value_or<int64_t>(config, "head_dim", c.hidden / c.heads, where);
   if (c.head_dim < 1) throw Error({.what = "head_dim must be at least 1", .where = where, .found = cat(c.head_dim)});
   c.vocabulary = size_of(config, "vocab_size", where);
@@ -100,13 +118,17 @@ DecoderConfig decoder_config_from_gguf(const GgufFile& file) {
   DecoderConfig c;
   const std::string& architecture = file.text("general.architecture");
   if (architecture != "llama" && architecture != "qwen2" && architecture != "qwen3") {
-    throw Error({.what = "unsupported GGUF architecture", .where = file.path(), .expected = "llama, qwen2 or qwen3", .found = excerpt(architecture)});
+    throw Error({.what = "unsupported GGUF architecture",
+                 .where = file.path(),
+                 .expected = "llama, qwen2 or qwen3",
+                 .found = excerpt(architecture)});
   }
   c.family = architecture;  // Mistral's files say llama, and differ in nothing that is computed
   const auto key = [&](const char* name) { return architecture + "." + name; };
   const auto size = [&](const char* name) {
     const int64_t value = file.integer(key(name));
-    if (value < 1 || value > (int64_t{1} << 32)) throw Error({.what = key(name) + " is out of range", .where = file.path(), .found = cat(value)});
+    if (value < 1 || value > (int64_t{1} << 32))
+      throw Error({.what = key(name) + " is out of range", .where = file.path(), .found = cat(value)});
     return value;
   };
   c.layers = size("block_count");
@@ -124,12 +146,17 @@ DecoderConfig decoder_config_from_gguf(const GgufFile& file) {
   if (file.has(key("rope.scaling.type")) && file.text(key("rope.scaling.type")) != "none") {
     c.rope_scaling.type = file.text(key("rope.scaling.type"));
     if (c.rope_scaling.type != "linear") {
-      throw Error({.what = "unsupported rope.scaling.type", .where = file.path(), .expected = "none or linear", .found = excerpt(c.rope_scaling.type)});
+      throw Error({.what = "unsupported rope.scaling.type",
+                   .where = file.path(),
+                   .expected = "none or linear",
+                   .found = excerpt(c.rope_scaling.type)});
     }
     c.rope_scaling.factor = file.number(key("rope.scaling.factor"));
   }
   if (file.tensors().count("rope_freqs.weight") > 0) {
-    throw Error({.what = "a GGUF file with rope_freqs (llama3 scaling) is not supported", .where = file.path(), .hint = "use the Hugging Face folder"});
+    throw Error({.what = "a GGUF file with rope_freqs (llama3 scaling) is not supported",
+                 .where = file.path(),
+                 .hint = "use the Hugging Face folder"});
   }
   const auto embedding = file.tensors().find("token_embd.weight");
   if (embedding == file.tensors().end() || embedding->second.shape.size() != 2) {

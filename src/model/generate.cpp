@@ -22,7 +22,8 @@ Tensor choose(Tensor logits, const GenerateOptions& options, at::Generator& gene
   if (options.top_p < 1) {
     const auto [sorted, order] = logits.sort(-1, true);
     const Tensor before = sorted.softmax(-1).cumsum(-1) - sorted.softmax(-1);  // mass of better tokens
-    logits = logits.masked_fill(torch::zeros_like(before, torch::kBool).scatter(-1, order, before >= options.top_p), -INFINITY);
+    logits = logits.masked_fill(torch::zeros_like(before, torch::kBool).scatter(-1, order, before >= options.top_p),
+                                -INFINITY);
   }
   return logits.softmax(-1).multinomial(1, false, generator).squeeze(-1);
 }
@@ -30,13 +31,16 @@ Tensor choose(Tensor logits, const GenerateOptions& options, at::Generator& gene
 void refuse_too_long(const Decoder& decoder, const DecoderInput& input, int64_t new_tokens) {
   const int64_t last = input.position_ids.max().item<int64_t>() + new_tokens;
   if (last > decoder.config().max_positions) {
-    throw Error({.what = "the prompt and the answer are longer than the decoder's positions", .expected = cat("at most ", decoder.config().max_positions, " positions"), .found = cat(last)});
+    throw Error({.what = "the prompt and the answer are longer than the decoder's positions",
+                 .expected = cat("at most ", decoder.config().max_positions, " positions"),
+                 .found = cat(last)});
   }
 }
 
 }  // namespace
 
-std::vector<std::vector<int64_t>> generate(const Decoder& decoder, const DecoderInput& input, const GenerateOptions& options, const OnToken& on_token) {
+std::vector<std::vector<int64_t>> generate(const Decoder& decoder, const DecoderInput& input,
+                                           const GenerateOptions& options, const OnToken& on_token) {
   const torch::NoGradGuard no_gradient;
   const DecoderConfig& config = decoder.config();
   const int64_t batch = input.rows.size(0);
@@ -44,13 +48,14 @@ std::vector<std::vector<int64_t>> generate(const Decoder& decoder, const Decoder
   at::Generator generator = at::detail::createCPUGenerator(options.seed);
 
   const int64_t capacity = (input.past ? input.past->entries() : 0) + input.rows.size(1) + options.max_new_tokens;
-  KvCache cache(config.layers, batch, config.kv_heads, capacity, config.head_dim, torch::TensorOptions().dtype(decoder.dtype()).device(decoder.device()));
+  KvCache cache(config.layers, batch, config.kv_heads, capacity, config.head_dim,
+                torch::TensorOptions().dtype(decoder.dtype()).device(decoder.device()));
   if (input.past) cache.start_from(*input.past);
 
   const Tensor last_row = (input.lengths - 1).to(decoder.device()).view({batch, 1});
   const Tensor states = decoder.hidden(input, &cache);
   Tensor rows = states.gather(1, last_row.unsqueeze(-1).expand({-1, 1, states.size(2)}));  // [B, 1, D]
-  Tensor position = input.position_ids.to(decoder.device()).gather(1, last_row);          // [B, 1]
+  Tensor position = input.position_ids.to(decoder.device()).gather(1, last_row);           // [B, 1]
   const Tensor one = torch::ones({batch}, torch::kLong);
 
   std::vector<std::vector<int64_t>> out(static_cast<size_t>(batch));

@@ -8,15 +8,18 @@ namespace precis {
 
 PastKeyValues PastKeyValues::select(const Tensor& index) const {
   PastKeyValues out;
-  for (const auto& layer : layers) out.layers.push_back({layer.k.index_select(0, index), layer.v.index_select(0, index)});
+  for (const auto& layer : layers)
+    out.layers.push_back({layer.k.index_select(0, index), layer.v.index_select(0, index)});
   out.lengths = lengths.index_select(0, index);
   return out;
 }
 
-KvCache::KvCache(int64_t layers, int64_t batch, int64_t kv_heads, int64_t capacity, int64_t head_dim, at::TensorOptions options)
+KvCache::KvCache(int64_t layers, int64_t batch, int64_t kv_heads, int64_t capacity, int64_t head_dim,
+                 at::TensorOptions options)
     : lengths_(torch::zeros({batch}, options.dtype(torch::kLong))) {
   for (int64_t i = 0; i < layers; ++i) {
-    layers_.push_back({torch::zeros({batch, kv_heads, capacity, head_dim}, options), torch::zeros({batch, kv_heads, capacity, head_dim}, options)});
+    layers_.push_back({torch::zeros({batch, kv_heads, capacity, head_dim}, options),
+                       torch::zeros({batch, kv_heads, capacity, head_dim}, options)});
   }
 }
 
@@ -40,7 +43,8 @@ LayerKv KvCache::append(size_t layer, const Tensor& k, const Tensor& v) {
     to.k.narrow(2, longest_, rows).copy_(k);
     to.v.narrow(2, longest_, rows).copy_(v);
   } else {
-    const Tensor place = (lengths_.unsqueeze(1) + torch::arange(rows, lengths_.options())).view({-1, 1, rows, 1}).expand(k.sizes());
+    const Tensor place =
+        (lengths_.unsqueeze(1) + torch::arange(rows, lengths_.options())).view({-1, 1, rows, 1}).expand(k.sizes());
     to.k.scatter_(2, place, k);
     to.v.scatter_(2, place, v);
   }

@@ -36,7 +36,9 @@ Decoder::Decoder(DecoderConfig config, const Checkpoint& checkpoint, at::ScalarT
   }
   if (!extra.empty()) {
     if (extra.size() > 8) extra.resize(8);
-    throw Error({.what = cat("the checkpoint holds tensors that a ", config_.family, " decoder lacks"), .where = checkpoint.path(), .found = join(extra, ", ")});
+    throw Error({.what = cat("the checkpoint holds tensors that a ", config_.family, " decoder lacks"),
+                 .where = checkpoint.path(),
+                 .found = join(extra, ", ")});
   }
 }
 
@@ -56,16 +58,19 @@ void Decoder::load_layer(int64_t index, const Checkpoint& checkpoint, std::set<s
     }
     return std::pair{torch::cat(weights), bias ? torch::cat(biases) : Tensor()};
   };
-  const int64_t q = config_.heads * config_.head_dim, kv = config_.kv_heads * config_.head_dim, D = config_.hidden, F = config_.intermediate;
+  const int64_t q = config_.heads * config_.head_dim, kv = config_.kv_heads * config_.head_dim, D = config_.hidden,
+                F = config_.intermediate;
   layer.input_norm = read("input_layernorm.weight", {D}).clone();
   layer.post_norm = read("post_attention_layernorm.weight", {D}).clone();
   if (config_.qk_norm) {
     layer.q_norm = read("self_attn.q_norm.weight", {config_.head_dim}).clone();
     layer.k_norm = read("self_attn.k_norm.weight", {config_.head_dim}).clone();
   }
-  std::tie(layer.qkv, layer.qkv_bias) = read_joined({{"self_attn.q_proj", q}, {"self_attn.k_proj", kv}, {"self_attn.v_proj", kv}}, D, config_.qkv_bias);
+  std::tie(layer.qkv, layer.qkv_bias) =
+      read_joined({{"self_attn.q_proj", q}, {"self_attn.k_proj", kv}, {"self_attn.v_proj", kv}}, D, config_.qkv_bias);
   std::tie(layer.o, layer.o_bias) = read_joined({{"self_attn.o_proj", D}}, q, config_.o_bias);
-  std::tie(layer.gate_up, layer.gate_up_bias) = read_joined({{"mlp.gate_proj", F}, {"mlp.up_proj", F}}, D, config_.mlp_bias);
+  std::tie(layer.gate_up, layer.gate_up_bias) =
+      read_joined({{"mlp.gate_proj", F}, {"mlp.up_proj", F}}, D, config_.mlp_bias);
   std::tie(layer.down, layer.down_bias) = read_joined({{"mlp.down_proj", D}}, F, config_.mlp_bias);
 }
 
@@ -81,9 +86,12 @@ at::ScalarType resolve_dtype(const std::string& name, at::Device device) {
 #endif
 }
 
-std::shared_ptr<const Decoder> load_decoder(const fs::path& path, const std::string& dtype_name, const std::string& device_name) {
+std::shared_ptr<const Decoder> load_decoder(const fs::path& path, const std::string& dtype_name,
+                                            const std::string& device_name) {
   if (!fs::exists(path)) {
-    throw Error({.what = "no such model", .where = path.string(), .expected = "a Hugging Face folder or a GGUF file",
+    throw Error({.what = "no such model",
+                 .where = path.string(),
+                 .expected = "a Hugging Face folder or a GGUF file",
                  .hint = "scripts/fetch_smollm2.sh fetches the model of the quick start"});
   }
   if (device_name == "cuda" && !torch::cuda::is_available()) {
@@ -94,7 +102,8 @@ std::shared_ptr<const Decoder> load_decoder(const fs::path& path, const std::str
   if (fs::is_directory(path)) {
     const fs::path file = path / "config.json";
     const auto checkpoint = open_hugging_face_checkpoint(path);
-    return std::make_shared<Decoder>(decoder_config_from_hugging_face(read_json(file), file.string()), *checkpoint, dtype, device);
+    return std::make_shared<Decoder>(decoder_config_from_hugging_face(read_json(file), file.string()), *checkpoint,
+                                     dtype, device);
   }
   const DecoderConfig config = decoder_config_from_gguf(GgufFile(path));
   const auto checkpoint = open_gguf_checkpoint(path, {config.heads, config.kv_heads, config.family == "llama"});

@@ -21,8 +21,8 @@ Tensor by_products(const Tensor& q, const Tensor& k, const Tensor& v, const Tens
   return torch::matmul(scores.softmax(-1).to(q.scalar_type()).view({B, K, G * T, S}), v).view({B, H, T, d});
 }
 
-// On the CPU the backward pass of LibTorch's fused attention costs several milliseconds however short the rows are; up to
-// about a hundred rows plain products take a quarter of its time, beyond that the fused kernel wins.
+// On the CPU the backward pass of LibTorch's fused attention costs several milliseconds however short the rows are; up
+// to about a hundred rows plain products take a quarter of its time, beyond that the fused kernel wins.
 bool products_are_faster(const Tensor& q, const Tensor& k, const Tensor& v) {
   const bool trains = at::GradMode::is_enabled() && (q.requires_grad() || k.requires_grad() || v.requires_grad());
   return trains && q.device().is_cpu() && q.size(2) * k.size(2) <= 112 * 112;
@@ -38,7 +38,8 @@ Tensor fused(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& ma
   const int64_t groups = q.size(1) / k.size(1);
   const c10::optional<Tensor> optional_mask = mask.defined() ? c10::optional<Tensor>(mask) : c10::nullopt;
   if (q.is_cuda() && groups > 1) {
-    return at::scaled_dot_product_attention(q, k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1), optional_mask, 0.0, causal);
+    return at::scaled_dot_product_attention(q, k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1),
+                                            optional_mask, 0.0, causal);
   }
   return at::scaled_dot_product_attention(q, k, v, optional_mask, 0.0, causal, c10::nullopt, groups > 1);
 }
@@ -66,12 +67,13 @@ Tensor length_mask(const Tensor& lengths, int64_t n) {
 
 Tensor causal_mask_after_past(int64_t rows, int64_t past, const Tensor& past_lengths, int64_t window) {
   const auto options = past_lengths.options();
-  const Tensor lengths = past_lengths.unsqueeze(1);                                                           // [B, 1]
-  const Tensor new_index = lengths + torch::arange(rows, options);                                            // [B, T]
-  const Tensor past_index = torch::arange(past, options).expand({lengths.size(0), -1});                       // [B, past]
+  const Tensor lengths = past_lengths.unsqueeze(1);                                      // [B, 1]
+  const Tensor new_index = lengths + torch::arange(rows, options);                       // [B, T]
+  const Tensor past_index = torch::arange(past, options).expand({lengths.size(0), -1});  // [B, past]
   const Tensor hidden = past_index >= lengths;
-  const Tensor key_index = torch::cat({past_index.masked_fill(hidden, INT64_MAX), new_index}, 1).unsqueeze(1);  // [B, 1, S]
-  const Tensor query_index = new_index.unsqueeze(2);                                                          // [B, T, 1]
+  const Tensor key_index =
+      torch::cat({past_index.masked_fill(hidden, INT64_MAX), new_index}, 1).unsqueeze(1);  // [B, 1, S]
+  const Tensor query_index = new_index.unsqueeze(2);                                       // [B, T, 1]
   Tensor mask = key_index <= query_index;
   if (window > 0) mask = mask.logical_and(key_index > query_index - window);
   return mask.unsqueeze(1);
@@ -91,14 +93,20 @@ Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const Attention
 
 std::string AttentionPlan::to_string() const {
   switch (kind) {
-    case Kind::causal: return "causal";
-    case Kind::full: return "full";
-    case Kind::dense: return cat("dense mask ", mask.sizes());
-    case Kind::anchors: return cat("causal with anchors ", anchors.sizes());
-    case Kind::blocks: break;
+    case Kind::causal:
+      return "causal";
+    case Kind::full:
+      return "full";
+    case Kind::dense:
+      return cat("dense mask ", mask.sizes());
+    case Kind::anchors:
+      return cat("causal with anchors ", anchors.sizes());
+    case Kind::blocks:
+      break;
   }
-  return cat("blocks: ", blocks.prefix, " prefix + ", blocks.text, " text rows ", blocks.text_in_chunks ? "in chunks of " : "causal, chunk ",
-             blocks.chunk, ", ", blocks.memory, " memory rows in groups of ", blocks.group);
+  return cat("blocks: ", blocks.prefix, " prefix + ", blocks.text, " text rows ",
+             blocks.text_in_chunks ? "in chunks of " : "causal, chunk ", blocks.chunk, ", ", blocks.memory,
+             " memory rows in groups of ", blocks.group);
 }
 
 }  // namespace precis

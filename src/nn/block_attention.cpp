@@ -12,25 +12,25 @@ namespace {
 
 // One group of keys that the rows of every chunk see, with its mask.
 struct KeyPart {
-  Tensor k, v;   // [B, K, n or 1, keys, d]; 1: the same keys for all chunks
-  Tensor mask;   // bool, broadcastable to [B, 1, n, 1, r, keys]
+  Tensor k, v;  // [B, K, n or 1, keys, d]; 1: the same keys for all chunks
+  Tensor mask;  // bool, broadcastable to [B, 1, n, 1, r, keys]
 };
 
 // Softmax over the keys of all parts together. q [B, K, G, n, r, d]; returns the same shape.
 Tensor attend_parts(const Tensor& q, const std::vector<KeyPart>& parts) {
   const int64_t B = q.size(0), K = q.size(1), G = q.size(2), n = q.size(3), r = q.size(4), d = q.size(5);
   const double scale = 1 / std::sqrt(static_cast<double>(d));
-  const Tensor by_chunk = (q * scale).permute({0, 1, 3, 2, 4, 5});                          // [B, K, n, G, r, d]
+  const Tensor by_chunk = (q * scale).permute({0, 1, 3, 2, 4, 5});  // [B, K, n, G, r, d]
   const auto queries_for = [&](const KeyPart& part) {
     return part.k.size(2) == n ? by_chunk.reshape({B, K, n, G * r, d}) : by_chunk.reshape({B, K, 1, n * G * r, d});
   };
   std::vector<Tensor> scores;
   for (const auto& part : parts) {
-    const Tensor product = torch::matmul(queries_for(part), part.k.transpose(-1, -2));      // [.., G r, keys]
+    const Tensor product = torch::matmul(queries_for(part), part.k.transpose(-1, -2));  // [.., G r, keys]
     const Tensor masked = product.view({B, K, n, G, r, part.k.size(3)}).to(torch::kFloat);
     scores.push_back(masked.masked_fill(part.mask.logical_not(), -INFINITY));
   }
-  const Tensor weights = torch::softmax(torch::cat(scores, -1), -1).to(q.scalar_type());    // [B, K, n, G, r, all keys]
+  const Tensor weights = torch::softmax(torch::cat(scores, -1), -1).to(q.scalar_type());  // [B, K, n, G, r, all keys]
   Tensor out;
   int64_t start = 0;
   for (const auto& part : parts) {
@@ -63,7 +63,9 @@ Tensor lower_triangle(int64_t n, const torch::Device& device) {
 
 struct Rows {
   Tensor q, k, v;  // [B, heads, rows, d]
-  Rows narrow(int64_t start, int64_t length) const { return {q.narrow(2, start, length), k.narrow(2, start, length), v.narrow(2, start, length)}; }
+  Rows narrow(int64_t start, int64_t length) const {
+    return {q.narrow(2, start, length), k.narrow(2, start, length), v.narrow(2, start, length)};
+  }
 };
 
 KeyPart prefix_part(const Rows& prefix, int64_t seen) {
@@ -73,18 +75,21 @@ KeyPart prefix_part(const Rows& prefix, int64_t seen) {
 
 // Text rows that see the prefix, their own chunk, and perhaps the memory of earlier chunks.
 Tensor attend_text_chunks(const Rows& prefix, const Rows& text, const Rows& memory, const BlockLayout& layout) {
-  const int64_t K = text.k.size(1), G = text.q.size(1) / K, d = text.q.size(3), n = chunks_of(layout.text, layout.chunk);
+  const int64_t K = text.k.size(1), G = text.q.size(1) / K, d = text.q.size(3),
+                n = chunks_of(layout.text, layout.chunk);
   const auto device = text.q.device();
   const Tensor q = in_chunks(text.q, n, layout.chunk).view({-1, K, G, n, layout.chunk, d});
   std::vector<KeyPart> parts;
   if (layout.prefix > 0) parts.push_back(prefix_part(prefix, layout.prefix));
-  parts.push_back({in_chunks(text.k, n, layout.chunk), in_chunks(text.v, n, layout.chunk), lower_triangle(layout.chunk, device)});
+  parts.push_back(
+      {in_chunks(text.k, n, layout.chunk), in_chunks(text.v, n, layout.chunk), lower_triangle(layout.chunk, device)});
   if (layout.text_sees_earlier_memory && layout.memory > 0) {
     const auto index = torch::TensorOptions().dtype(torch::kLong).device(device);
     const Tensor group = torch::arange(layout.memory, index).div(layout.group, "floor");
     const Tensor earlier = group.unsqueeze(0) < torch::arange(n, index).unsqueeze(1);  // [n, M]
     const Tensor valid = length_mask(layout.memory_lengths, layout.memory).view({-1, 1, 1, 1, 1, layout.memory});
-    parts.push_back({memory.k.unsqueeze(2), memory.v.unsqueeze(2), earlier.view({1, 1, n, 1, 1, layout.memory}).logical_and(valid)});
+    parts.push_back({memory.k.unsqueeze(2), memory.v.unsqueeze(2),
+                     earlier.view({1, 1, n, 1, 1, layout.memory}).logical_and(valid)});
   }
   const Tensor out = attend_parts(q, parts).reshape({-1, K * G, n * layout.chunk, d}).narrow(2, 0, layout.text);
   if (layout.prefix == 0) return out;
@@ -99,14 +104,16 @@ Tensor attend_memory_chunks(const Rows& prefix, const Rows& text, const Rows& me
   const Tensor q = in_chunks(memory.q, n, g).view({-1, K, G, n, g, d});
   std::vector<KeyPart> parts;
   if (layout.prefix > 0 && layout.memory_sees_prefix) parts.push_back(prefix_part(prefix, layout.prefix));
-  const Tensor text_k = in_chunks(text.k.narrow(2, 0, text_rows), n, layout.chunk), text_v = in_chunks(text.v.narrow(2, 0, text_rows), n, layout.chunk);
+  const Tensor text_k = in_chunks(text.k.narrow(2, 0, text_rows), n, layout.chunk),
+               text_v = in_chunks(text.v.narrow(2, 0, text_rows), n, layout.chunk);
   parts.push_back({text_k, text_v, valid_in_chunks(layout.text_lengths, n, layout.chunk)});
   if (layout.memory_to_memory == BlockLayout::MemoryToMemory::causal_all) {
     const Tensor causal = torch::constant_pad_nd(lower_triangle(n * g, device), {0, M - n * g});  // queries n g, keys M
     parts.push_back({memory.k.unsqueeze(2), memory.v.unsqueeze(2), causal.view({1, 1, n, 1, g, M})});
   } else {
     const bool own_group = layout.memory_to_memory == BlockLayout::MemoryToMemory::own_group;
-    const Tensor mask = own_group ? lower_triangle(g, device) : torch::eye(g, torch::TensorOptions().device(device)).to(torch::kBool);
+    const Tensor mask =
+        own_group ? lower_triangle(g, device) : torch::eye(g, torch::TensorOptions().device(device)).to(torch::kBool);
     parts.push_back({in_chunks(memory.k, n, g), in_chunks(memory.v, n, g), mask});
   }
   return attend_parts(q, parts).reshape({-1, K * G, n * g, d}).narrow(2, 0, M);
@@ -121,7 +128,8 @@ Tensor attend_memory_masked(const Rows& memory, const Tensor& k, const Tensor& v
   const Tensor to_text = layout.memory_to_text.unsqueeze(0).logical_and(text_valid);
   const auto index = torch::TensorOptions().dtype(torch::kLong).device(k.device());
   Tensor to_memory = lower_triangle(M, k.device());
-  if (layout.memory_to_memory == BlockLayout::MemoryToMemory::self_only) to_memory = torch::eye(M, index).to(torch::kBool);
+  if (layout.memory_to_memory == BlockLayout::MemoryToMemory::self_only)
+    to_memory = torch::eye(M, index).to(torch::kBool);
   if (layout.memory_to_memory == BlockLayout::MemoryToMemory::own_group) {
     const Tensor group = torch::arange(M, index).div(layout.group, "floor");
     to_memory = to_memory.logical_and(group.unsqueeze(0) == group.unsqueeze(1));
@@ -134,10 +142,12 @@ Tensor attend_memory_masked(const Rows& memory, const Tensor& k, const Tensor& v
 
 Tensor attend_by_blocks(const Tensor& q, const Tensor& k, const Tensor& v, const BlockLayout& layout, int64_t skip) {
   const int64_t P = layout.prefix, before_memory = P + layout.text;
-  check(q.size(2) == before_memory + layout.memory && k.size(2) == q.size(2), "block attention: rows disagree with the layout");
+  check(q.size(2) == before_memory + layout.memory && k.size(2) == q.size(2),
+        "block attention: rows disagree with the layout");
   check(skip == 0 || skip == before_memory, "block attention: only all text rows together can be left out");
   const Rows all{q, k, v};
-  const Rows prefix = all.narrow(0, P), text = all.narrow(P, layout.text), memory = all.narrow(before_memory, layout.memory);
+  const Rows prefix = all.narrow(0, P), text = all.narrow(P, layout.text),
+             memory = all.narrow(before_memory, layout.memory);
   const Tensor memory_out = layout.memory_reads_own_chunk ? attend_memory_chunks(prefix, text, memory, layout)
                                                           : attend_memory_masked(memory, k, v, layout);
   if (skip > 0) return memory_out;

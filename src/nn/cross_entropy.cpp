@@ -7,7 +7,8 @@ namespace {
 
 class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> {
  public:
-  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& rows, const Tensor& weight, const Tensor& targets, int64_t block_rows) {
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& rows, const Tensor& weight,
+                        const Tensor& targets, int64_t block_rows) {
     const bool wants_gradient = rows.requires_grad();
     Tensor sum = torch::zeros({}, rows.options().dtype(torch::kFloat));
     Tensor gradient = wants_gradient ? torch::empty_like(rows) : Tensor();
@@ -26,7 +27,8 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
     return sum;
   }
 
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list upstream) {
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list upstream) {
     const Tensor gradient = context->get_saved_variables()[0];
     return {gradient * upstream[0].to(gradient.scalar_type()), Tensor(), Tensor(), Tensor()};
   }

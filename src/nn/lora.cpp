@@ -20,8 +20,9 @@ LoraSet::LoraSet(int64_t layers, const std::vector<LoraTarget>& targets, LoraOpt
     for (const auto& target : targets) {
       auto module = layer_module->register_module(target.name, std::make_shared<torch::nn::Module>());
       const double bound = 1 / std::sqrt(static_cast<double>(options.bound_by_rank ? options.rank : target.in));
-      pairs_.back().push_back({module->register_parameter("A", torch::empty({options.rank, target.in}).uniform_(-bound, bound, generator)),
-                               module->register_parameter("B", torch::zeros({target.out, options.rank}))});
+      pairs_.back().push_back(
+          {module->register_parameter("A", torch::empty({options.rank, target.in}).uniform_(-bound, bound, generator)),
+           module->register_parameter("B", torch::zeros({target.out, options.rank}))});
     }
   }
 }
@@ -32,7 +33,8 @@ std::optional<size_t> LoraSet::index_of(const std::string& target) const {
   return static_cast<size_t>(found - targets_.begin());
 }
 
-Tensor LoraSet::apply(int64_t layer, const std::vector<Part>& parts, const Tensor& x, const Tensor& weight, const Tensor& bias) const {
+Tensor LoraSet::apply(int64_t layer, const std::vector<Part>& parts, const Tensor& x, const Tensor& weight,
+                      const Tensor& bias) const {
   std::vector<LoraSlice> slices;
   int64_t begin = 0;
   for (const auto& [name, width] : parts) {

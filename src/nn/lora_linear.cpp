@@ -15,13 +15,15 @@ Tensor or_empty(const Tensor& t, const Tensor& like) { return t.defined() ? t : 
 class LoraLinear : public torch::autograd::Function<LoraLinear> {
  public:
   // tensors: a, b and mask (perhaps undefined) of each slice.
-  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight, const Tensor& bias, at::TensorList tensors, std::vector<int64_t> begins, double scale) {
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                        at::TensorList tensors, std::vector<int64_t> begins, double scale) {
     Tensor out = torch::linear(x, weight, given(bias) ? bias : Tensor());
     const Tensor rows = x.flatten(0, -2);
     Tensor out_rows = out.view({rows.size(0), -1});
     variable_list saved = {x, weight};
     for (size_t i = 0; i < begins.size(); ++i) {
-      const Tensor a = tensors[3 * i].to(x.scalar_type()), b = tensors[3 * i + 1].to(x.scalar_type()), mask = tensors[3 * i + 2];
+      const Tensor a = tensors[3 * i].to(x.scalar_type()), b = tensors[3 * i + 1].to(x.scalar_type()),
+                   mask = tensors[3 * i + 2];
       const Tensor input = given(mask) ? rows * mask.flatten(0, -2) : rows;
       const Tensor low = torch::mm(input, a.t());  // [R, rank]
       out_rows.narrow(1, begins[i], b.size(0)).addmm_(low, b.t(), 1, scale);
@@ -63,7 +65,8 @@ class LoraLinear : public torch::autograd::Function<LoraLinear> {
 
 }  // namespace
 
-Tensor lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const std::vector<LoraSlice>& slices, double scale) {
+Tensor lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const std::vector<LoraSlice>& slices,
+                   double scale) {
   if (slices.empty()) return torch::linear(x, weight, bias);
   variable_list tensors;
   std::vector<int64_t> begins;
@@ -74,11 +77,13 @@ Tensor lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, co
   return LoraLinear::apply(x, weight, or_empty(bias, x), at::TensorList(tensors), begins, scale);
 }
 
-Tensor reference_lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const std::vector<LoraSlice>& slices, double scale) {
+Tensor reference_lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                             const std::vector<LoraSlice>& slices, double scale) {
   Tensor out = torch::linear(x, weight, bias);
   for (const auto& slice : slices) {
     const Tensor input = slice.mask.defined() ? x * slice.mask : x;
-    const Tensor update = torch::linear(torch::linear(input, slice.a.to(x.scalar_type())), (slice.b * scale).to(x.scalar_type()));
+    const Tensor update =
+        torch::linear(torch::linear(input, slice.a.to(x.scalar_type())), (slice.b * scale).to(x.scalar_type()));
     out = out + torch::constant_pad_nd(update, {slice.begin, out.size(-1) - slice.begin - update.size(-1)});
   }
   return out;

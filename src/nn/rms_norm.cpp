@@ -25,14 +25,16 @@ void forward_rows(const Tensor& x, const Tensor& weight, double eps, Tensor& y, 
       const float s = 1 / std::sqrt(sum / static_cast<float>(D) + static_cast<float>(eps));
       scales[row] = s;
       for (int64_t i = 0; i < D; ++i) {
-        out[row * D + i] = static_cast<T>(static_cast<float>(static_cast<T>(static_cast<float>(xr[i]) * s)) * static_cast<float>(w[i]));
+        out[row * D + i] = static_cast<T>(static_cast<float>(static_cast<T>(static_cast<float>(xr[i]) * s)) *
+                                          static_cast<float>(w[i]));
       }
     }
   });
 }
 
 template <class T>
-void backward_rows(const Tensor& x, const Tensor& weight, const Tensor& scale, const Tensor& upstream, Tensor& gradient) {
+void backward_rows(const Tensor& x, const Tensor& weight, const Tensor& scale, const Tensor& upstream,
+                   Tensor& gradient) {
   const int64_t D = x.size(-1);
   const T *in = x.const_data_ptr<T>(), *w = weight.const_data_ptr<T>(), *up = upstream.const_data_ptr<T>();
   const float* scales = scale.const_data_ptr<float>();
@@ -42,10 +44,12 @@ void backward_rows(const Tensor& x, const Tensor& weight, const Tensor& scale, c
       const T *xr = in + row * D, *gr = up + row * D;
       const float s = scales[row];
       float dot = 0;
-      for (int64_t i = 0; i < D; ++i) dot += static_cast<float>(gr[i]) * static_cast<float>(w[i]) * static_cast<float>(xr[i]);
+      for (int64_t i = 0; i < D; ++i)
+        dot += static_cast<float>(gr[i]) * static_cast<float>(w[i]) * static_cast<float>(xr[i]);
       const float shrink = dot * s * s * s / static_cast<float>(D);
       for (int64_t i = 0; i < D; ++i) {
-        out[row * D + i] = static_cast<T>(static_cast<float>(gr[i]) * static_cast<float>(w[i]) * s - static_cast<float>(xr[i]) * shrink);
+        out[row * D + i] = static_cast<T>(static_cast<float>(gr[i]) * static_cast<float>(w[i]) * s -
+                                          static_cast<float>(xr[i]) * shrink);
       }
     }
   });
@@ -53,15 +57,18 @@ void backward_rows(const Tensor& x, const Tensor& weight, const Tensor& scale, c
 
 class FrozenRmsNorm : public torch::autograd::Function<FrozenRmsNorm> {
  public:
-  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& input, const Tensor& weight, double eps) {
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& input, const Tensor& weight,
+                        double eps) {
     const Tensor x = input.contiguous();
     Tensor y = torch::empty_like(x), scale = torch::empty({x.numel() / x.size(-1)}, torch::kFloat);
-    x.scalar_type() == at::kBFloat16 ? forward_rows<c10::BFloat16>(x, weight, eps, y, scale) : forward_rows<float>(x, weight, eps, y, scale);
+    x.scalar_type() == at::kBFloat16 ? forward_rows<c10::BFloat16>(x, weight, eps, y, scale)
+                                     : forward_rows<float>(x, weight, eps, y, scale);
     context->save_for_backward({x, weight, scale});
     return y;
   }
 
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list upstream) {
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list upstream) {
     const auto saved = context->get_saved_variables();
     const Tensor g = upstream[0].contiguous();
     Tensor gradient = torch::empty_like(saved[0]);
@@ -73,10 +80,13 @@ class FrozenRmsNorm : public torch::autograd::Function<FrozenRmsNorm> {
 
 }  // namespace
 
-Tensor reference_rms_norm(const Tensor& x, const Tensor& weight, double eps) { return torch::rms_norm(x, {x.size(-1)}, weight, eps); }
+Tensor reference_rms_norm(const Tensor& x, const Tensor& weight, double eps) {
+  return torch::rms_norm(x, {x.size(-1)}, weight, eps);
+}
 
 Tensor frozen_rms_norm(const Tensor& x, const Tensor& weight, double eps) {
-  const bool here = x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) && weight.scalar_type() == x.scalar_type();
+  const bool here = x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) &&
+                    weight.scalar_type() == x.scalar_type();
   return here ? FrozenRmsNorm::apply(x, weight, eps) : reference_rms_norm(x, weight, eps);
 }
 

@@ -18,7 +18,8 @@ Tensor rope_frequencies(int64_t head_dim, double theta, const RopeScaling& scali
   const double high_wavelength = scaling.original_positions / scaling.high_freq_factor;
   const Tensor wavelength = 2 * std::numbers::pi / frequencies;
   const Tensor stretched = torch::where(wavelength > low_wavelength, frequencies / scaling.factor, frequencies);
-  const Tensor smooth = (scaling.original_positions / wavelength - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor);
+  const Tensor smooth = (scaling.original_positions / wavelength - scaling.low_freq_factor) /
+                        (scaling.high_freq_factor - scaling.low_freq_factor);
   const Tensor blended = (1 - smooth) * stretched / scaling.factor + smooth * stretched;
   const Tensor between = wavelength.ge(high_wavelength).logical_and(wavelength.le(low_wavelength));
   return torch::where(between, blended, stretched);
@@ -38,12 +39,14 @@ Tensor reference_rope(const Tensor& x, const RopeTable& table) {
 
 namespace {
 
-// Turns every pair by its angle, or back (`direction` -1). x [B, H, T, d] with any strides but the last, out contiguous.
+// Turns every pair by its angle, or back (`direction` -1). x [B, H, T, d] with any strides but the last, out
+// contiguous.
 template <class T>
 void turn_rows(const Tensor& x, const RopeTable& table, float direction, Tensor& out) {
   const int64_t H = x.size(1), rows = x.size(2), d = x.size(3), half = d / 2;
   const T *cos = table.cos.const_data_ptr<T>(), *sin = table.sin.const_data_ptr<T>(), *in = x.const_data_ptr<T>();
-  const int64_t step_b = x.stride(0), step_h = x.stride(1), step_t = x.stride(2), table_rows = table.cos.size(0) == 1 ? 0 : rows;
+  const int64_t step_b = x.stride(0), step_h = x.stride(1), step_t = x.stride(2),
+                table_rows = table.cos.size(0) == 1 ? 0 : rows;
   T* to = out.mutable_data_ptr<T>();
   at::parallel_for(0, x.size(0) * H, 4, [&](int64_t begin, int64_t end) {
     for (int64_t bh = begin; bh < end; ++bh) {
@@ -66,17 +69,20 @@ void turn_rows(const Tensor& x, const RopeTable& table, float direction, Tensor&
 Tensor turn(const Tensor& x, const RopeTable& table, float direction) {
   const Tensor rows = x.stride(-1) == 1 ? x : x.contiguous();
   Tensor out = torch::empty(x.sizes(), x.options());
-  x.scalar_type() == at::kBFloat16 ? turn_rows<c10::BFloat16>(rows, table, direction, out) : turn_rows<float>(rows, table, direction, out);
+  x.scalar_type() == at::kBFloat16 ? turn_rows<c10::BFloat16>(rows, table, direction, out)
+                                   : turn_rows<float>(rows, table, direction, out);
   return out;
 }
 
 class Rope : public torch::autograd::Function<Rope> {
  public:
-  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x, const Tensor& cos, const Tensor& sin) {
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x, const Tensor& cos,
+                        const Tensor& sin) {
     context->save_for_backward({cos, sin});
     return turn(x, {cos, sin}, 1);
   }
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list upstream) {
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list upstream) {
     const auto saved = context->get_saved_variables();
     return {turn(upstream[0], {saved[0], saved[1]}, -1), Tensor(), Tensor()};
   }

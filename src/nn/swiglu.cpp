@@ -13,7 +13,8 @@ class SwiGlu : public torch::autograd::Function<SwiGlu> {
     return torch::silu(halves[0]).mul_(halves[1]);
   }
 
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list upstream) {
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list upstream) {
     const Tensor gate_up = context->get_saved_variables()[0];
     const auto halves = gate_up.chunk(2, -1);
     Tensor gradient = torch::empty_like(gate_up);

@@ -53,15 +53,21 @@ bool is_printable_byte_text(std::string_view text) {
   return unprintable(text, ignored);
 }
 
-std::vector<std::pair<std::string, std::string>> parse_merges(const std::vector<std::string>& lines, const std::string& where) {
+std::vector<std::pair<std::string, std::string>> parse_merges(const std::vector<std::string>& lines,
+                                                              const std::string& where) {
   std::vector<std::pair<std::string, std::string>> merges;
-  for (const auto& line : lines) {
+  for (std::string line : lines) {
+    if (line.ends_with('\r')) line.pop_back();  // files written on Windows
     if (line.empty() || line.starts_with("#version")) continue;
     const size_t space = line.find(' ');
     if (space == std::string::npos || line.find(' ', space + 1) != std::string::npos) {
-      throw Error({.what = "not a merge", .where = where, .expected = "two tokens with a space between", .found = excerpt(line)});
+      throw Error({.what = "not a merge",
+                   .where = where,
+                   .expected = "two tokens with a space between",
+                   .found = excerpt(line)});
     }
-    merges.emplace_back(bytes_of_printable(line.substr(0, space), where), bytes_of_printable(line.substr(space + 1), where));
+    merges.emplace_back(bytes_of_printable(line.substr(0, space), where),
+                        bytes_of_printable(line.substr(space + 1), where));
   }
   return merges;
 }
@@ -85,7 +91,8 @@ BpeTokenizer::BpeTokenizer(BpeDefinition definition, const std::string& where)
   for (size_t id = 0; id < tokens_.size(); ++id) {
     if (is_added[id] || tokens_[id].empty()) continue;
     if (!id_by_bytes_.emplace(tokens_[id], static_cast<int64_t>(id)).second) {
-      throw Error({.what = "two ids have the same token", .where = where, .found = excerpt(to_valid_utf8(tokens_[id]))});
+      throw Error(
+          {.what = "two ids have the same token", .where = where, .found = excerpt(to_valid_utf8(tokens_[id]))});
     }
   }
   for (int byte = 0; byte < 256; ++byte) {
@@ -119,7 +126,9 @@ void BpeTokenizer::add_merges(const BpeDefinition& definition, const std::string
   for (const auto& [left, right] : definition.merges) {
     const int64_t a = id_of(left), b = id_of(right), result = id_of(left + right);
     if (a < 0 || b < 0 || result < 0) {
-      throw Error({.what = "a merge names a token that the vocabulary lacks", .where = where, .found = excerpt(to_valid_utf8(left + " " + right))});
+      throw Error({.what = "a merge names a token that the vocabulary lacks",
+                   .where = where,
+                   .found = excerpt(to_valid_utf8(left + " " + right))});
     }
     merges_.emplace(pair_key(a, b), Merge{rank++, result});
   }
@@ -136,7 +145,8 @@ void BpeTokenizer::encode_plain(std::string_view text, TokenIds& out) const {
 
 void BpeTokenizer::encode_piece(std::string_view piece, TokenIds& out) const {
   if (whole_piece_first_) {
-    if (const auto found = id_by_bytes_.find(std::string(piece)); found != id_by_bytes_.end()) return out.push_back(found->second);
+    if (const auto found = id_by_bytes_.find(std::string(piece)); found != id_by_bytes_.end())
+      return out.push_back(found->second);
   }
   struct Symbol {
     int64_t id;

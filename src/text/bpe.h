@@ -16,10 +16,10 @@ struct BpeDefinition {
     int64_t id;
     bool special = true;  // false: an added token that is matched in every text
   };
-  std::vector<std::string> tokens;                             // bytes of token i; "" where i is unused
-  std::vector<std::pair<std::string, std::string>> merges;     // bytes of both halves, best first
-  bool merge_by_rank_of_result = false;                        // tiktoken: no merge list, the lower id wins
-  bool whole_piece_first = false;                              // a piece that is a token needs no merges
+  std::vector<std::string> tokens;                          // bytes of token i; "" where i is unused
+  std::vector<std::pair<std::string, std::string>> merges;  // bytes of both halves, best first
+  bool merge_by_rank_of_result = false;                     // tiktoken: no merge list, the lower id wins
+  bool whole_piece_first = false;                           // a piece that is a token needs no merges
   std::vector<Special> specials;
   PreTokenizer pre_tokenizer;
 };
@@ -57,8 +57,9 @@ class BpeTokenizer : public Tokenizer {
 std::string bytes_of_printable(std::string_view text, const std::string& where);
 bool is_printable_byte_text(std::string_view text);
 
-BpeDefinition bpe_from_tokenizer_json(const Json& json, const std::string& where);
+BpeDefinition bpe_from_tokenizer_json(const LargeJson& json, const std::string& where);
 // The lines of merges.txt or of a merge list: "left right" in printable form.
-std::vector<std::pair<std::string, std::string>> parse_merges(const std::vector<std::string>& lines, const std::string& where);
+std::vector<std::pair<std::string, std::string>> parse_merges(const std::vector<std::string>& lines,
+                                                              const std::string& where);
 
 }  // namespace precis

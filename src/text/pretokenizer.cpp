@@ -64,7 +64,9 @@ void PreTokenizer::add_split(const std::string& pattern, const std::string& wher
   const auto text = icu::UnicodeString::fromUTF8(with_unicode_spaces(pattern));
   std::unique_ptr<icu::RegexPattern> compiled(icu::RegexPattern::compile(text, parse_error, status));
   if (U_FAILURE(status)) {
-    throw Error({.what = "the pre-tokenizer's regular expression cannot be compiled", .where = where, .found = excerpt(pattern, 200)});
+    throw Error({.what = "the pre-tokenizer's regular expression cannot be compiled",
+                 .where = where,
+                 .found = excerpt(pattern, 200)});
   }
   splits_.push_back({pattern, std::move(compiled)});
 }
@@ -95,7 +97,8 @@ void PreTokenizer::run(std::string_view text, const std::function<void(std::stri
         if (end > start) next.push_back(part.tempSubStringBetween(start, end));
         done = std::max(done, end);
       }
-      if (U_FAILURE(status)) throw Error({.what = "ICU gave up matching the pre-tokenizer's pattern", .found = u_errorName(status)});
+      if (U_FAILURE(status))
+        throw Error({.what = "ICU gave up matching the pre-tokenizer's pattern", .found = u_errorName(status)});
       if (done < part.length()) next.push_back(part.tempSubStringBetween(done, part.length()));
     }
     // tempSubString aliases its parent, so each piece is copied before the parents go.
@@ -129,7 +132,10 @@ PreTokenizer named_pretokenizer(const std::string& name, const std::string& wher
     out.add_split("\\p{N}", where);
     out.add_split(gpt2_pattern, where);
   } else {
-    throw Error({.what = "unsupported pre-tokenizer", .where = where, .expected = "gpt-2, llama-bpe, qwen2 or smollm", .found = name,
+    throw Error({.what = "unsupported pre-tokenizer",
+                 .where = where,
+                 .expected = "gpt-2, llama-bpe, qwen2 or smollm",
+                 .found = name,
                  .hint = "give tokenizer.path a tokenizer.json, which spells its pattern out"});
   }
   return out;

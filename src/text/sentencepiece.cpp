@@ -13,7 +13,8 @@ class SentencePieceTokenizer : public Tokenizer {
  public:
   SentencePieceTokenizer(std::string_view model, const std::string& where) {
     const auto status = processor_.LoadFromSerializedProto({model.data(), model.size()});
-    if (!status.ok()) throw Error({.what = "not a SentencePiece model", .where = where, .found = excerpt(status.ToString())});
+    if (!status.ok())
+      throw Error({.what = "not a SentencePiece model", .where = where, .found = excerpt(status.ToString())});
     for (int id = 0; id < processor_.GetPieceSize(); ++id) {
       if (processor_.IsControl(id)) add_special(processor_.IdToPiece(id), id);
     }
@@ -31,7 +32,8 @@ class SentencePieceTokenizer : public Tokenizer {
   std::string token_bytes(int64_t id) const override {
     const int piece_id = static_cast<int>(id);
     const std::string& piece = processor_.IdToPiece(piece_id);
-    if (processor_.IsByte(piece_id)) return std::string(1, static_cast<char>(std::stoi(piece.substr(3, 2), nullptr, 16)));
+    if (processor_.IsByte(piece_id))
+      return std::string(1, static_cast<char>(std::stoi(piece.substr(3, 2), nullptr, 16)));
     if (processor_.IsUnknown(piece_id)) return " \xE2\x81\x87 ";  // SentencePiece's own surface for unknown text
     return replace_all(piece, "\xE2\x96\x81", " ");
   }

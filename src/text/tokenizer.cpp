@@ -7,7 +7,8 @@ namespace precis {
 namespace {
 
 // The earliest name in `text`, at one place the longest; npos if there is none.
-size_t find_token(std::string_view text, const std::map<std::string, int64_t>& names, const std::pair<const std::string, int64_t>** hit) {
+size_t find_token(std::string_view text, const std::map<std::string, int64_t>& names,
+                  const std::pair<const std::string, int64_t>** hit) {
   size_t best = std::string_view::npos;
   for (const auto& entry : names) {
     const size_t at = text.find(entry.first);

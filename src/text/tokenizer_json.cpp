@@ -12,20 +12,22 @@ namespace {
   throw Error({.what = "unsupported " + part, .where = where, .found = excerpt(name)});
 }
 
-std::string type_of(const Json& part, const std::string& where) { return json_get<std::string>(part, "type", where); }
+std::string type_of(const LargeJson& part, const std::string& where) {
+  return json_get<std::string>(part, "type", where);
+}
 
-const Json& member(const Json& object, const char* key) {
-  static const Json null;
+const LargeJson& member(const LargeJson& object, const char* key) {
+  static const LargeJson null;
   return object.is_object() && object.contains(key) ? object.at(key) : null;
 }
 
-void read_normalizer(const Json& part, const std::string& where, PreTokenizer& out) {
+void read_normalizer(const LargeJson& part, const std::string& where, PreTokenizer& out) {
   if (part.is_null()) return;
   const std::string type = type_of(part, where);
   if (type == "Sequence") {
-    const Json& parts = member(part, "normalizers");
+    const LargeJson& parts = member(part, "normalizers");
     if (parts.size() > 1) unsupported("normalizer", "a sequence of several", where);
-    for (const Json& inner : parts) read_normalizer(inner, where, out);
+    for (const LargeJson& inner : parts) read_normalizer(inner, where, out);
     return;
   }
   using Normalizer = PreTokenizer::Normalizer;
@@ -36,22 +38,22 @@ void read_normalizer(const Json& part, const std::string& where, PreTokenizer& o
   out.set_normalizer(found->second);
 }
 
-void read_split(const Json& part, const std::string& where, PreTokenizer& out) {
+void read_split(const LargeJson& part, const std::string& where, PreTokenizer& out) {
   const std::string behavior = json_get<std::string>(part, "behavior", where);
   if (behavior != "Isolated") unsupported("pre-tokenizer Split with behavior", behavior, where);
-  const Json& pattern = member(part, "pattern");
+  const LargeJson& pattern = member(part, "pattern");
   if (pattern.contains("Regex")) return out.add_split(json_get<std::string>(pattern, "Regex", where), where);
   if (pattern.contains("String")) return out.add_literal_split(json_get<std::string>(pattern, "String", where), where);
   unsupported("pre-tokenizer Split with pattern", pattern.dump(), where);
 }
 
 // Returns whether a ByteLevel step was among the parts.
-bool read_pre_tokenizer(const Json& part, const std::string& where, PreTokenizer& out) {
+bool read_pre_tokenizer(const LargeJson& part, const std::string& where, PreTokenizer& out) {
   if (part.is_null()) return false;
   const std::string type = type_of(part, where);
   if (type == "Sequence") {
     bool byte_level = false;
-    for (const Json& inner : member(part, "pretokenizers")) byte_level |= read_pre_tokenizer(inner, where, out);
+    for (const LargeJson& inner : member(part, "pretokenizers")) byte_level |= read_pre_tokenizer(inner, where, out);
     return byte_level;
   }
   if (type == "Split") {
@@ -68,18 +70,20 @@ bool read_pre_tokenizer(const Json& part, const std::string& where, PreTokenizer
   return true;
 }
 
-void refuse_unsupported_model(const Json& model, const std::string& where) {
+void refuse_unsupported_model(const LargeJson& model, const std::string& where) {
   const std::string type = model.value("type", "BPE");
   if (type != "BPE") unsupported("tokenizer model", type, where);
   if (model.value("byte_fallback", false)) unsupported("tokenizer model option", "byte_fallback", where);
   for (const char* key : {"dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"}) {
-    const Json& value = member(model, key);
-    if (!value.is_null() && !(value.is_string() && value.get<std::string>().empty())) unsupported("tokenizer model option", key, where);
+    const LargeJson& value = member(model, key);
+    if (!value.is_null() && !(value.is_string() && value.get<std::string>().empty()))
+      unsupported("tokenizer model option", key, where);
   }
 }
 
-void read_vocabulary(const Json& model, const std::string& where, const std::set<std::string>& added, BpeDefinition& out) {
-  const Json& vocabulary = member(model, "vocab");
+void read_vocabulary(const LargeJson& model, const std::string& where, const std::set<std::string>& added,
+                     BpeDefinition& out) {
+  const LargeJson& vocabulary = member(model, "vocab");
   if (!vocabulary.is_object()) throw Error({.what = "model.vocab is missing", .where = where});
   for (const auto& [text, value] : vocabulary.items()) {
     if (!value.is_number_integer() || value.get<int64_t>() < 0 || value.get<int64_t>() > (1 << 24)) {
@@ -92,9 +96,9 @@ void read_vocabulary(const Json& model, const std::string& where, const std::set
   }
 }
 
-void read_merges(const Json& model, const std::string& where, BpeDefinition& out) {
+void read_merges(const LargeJson& model, const std::string& where, BpeDefinition& out) {
   std::vector<std::string> lines;
-  for (const Json& merge : member(model, "merges")) {
+  for (const LargeJson& merge : member(model, "merges")) {
     if (merge.is_string()) {
       lines.push_back(merge.get<std::string>());
     } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
@@ -108,24 +112,27 @@ void read_merges(const Json& model, const std::string& where, BpeDefinition& out
 
 }  // namespace
 
-BpeDefinition bpe_from_tokenizer_json(const Json& json, const std::string& where) {
+BpeDefinition bpe_from_tokenizer_json(const LargeJson& json, const std::string& where) {
   BpeDefinition out;
-  const Json& model = member(json, "model");
-  if (!model.is_object()) throw Error({.what = "not a tokenizer.json", .where = where, .expected = "an object with a \"model\""});
+  const LargeJson& model = member(json, "model");
+  if (!model.is_object())
+    throw Error({.what = "not a tokenizer.json", .where = where, .expected = "an object with a \"model\""});
   refuse_unsupported_model(model, where);
   read_normalizer(member(json, "normalizer"), where, out.pre_tokenizer);
   if (!read_pre_tokenizer(member(json, "pre_tokenizer"), where, out.pre_tokenizer)) {
     unsupported("pre-tokenizer", "none that is byte-level", where);
   }
-  if (const Json& decoder = member(json, "decoder"); !decoder.is_null() && type_of(decoder, where) != "ByteLevel") {
+  if (const LargeJson& decoder = member(json, "decoder");
+      !decoder.is_null() && type_of(decoder, where) != "ByteLevel") {
     unsupported("decoder", type_of(decoder, where), where);
   }
   std::set<std::string> added;
-  for (const Json& token : member(json, "added_tokens")) {
+  for (const LargeJson& token : member(json, "added_tokens")) {
     for (const char* option : {"lstrip", "rstrip", "single_word"}) {
       if (token.value(option, false)) unsupported("option of an added token", option, where);
     }
-    out.specials.push_back({json_get<std::string>(token, "content", where), json_get<int64_t>(token, "id", where), token.value("special", true)});
+    out.specials.push_back({json_get<std::string>(token, "content", where), json_get<int64_t>(token, "id", where),
+                            token.value("special", true)});
     added.insert(out.specials.back().name);
   }
   read_vocabulary(model, where, added, out);

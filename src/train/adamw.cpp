@@ -14,7 +14,8 @@ AdamW::AdamW(TensorMap parameters, const TrainConfig& config)
     : beta1_(config.beta1), beta2_(config.beta2), epsilon_(config.epsilon), weight_decay_(config.weight_decay) {
   for (auto& [name, parameter] : parameters) {
     slots_.push_back({name, parameter, torch::zeros_like(parameter, torch::MemoryFormat::Contiguous).detach(),
-                      torch::zeros_like(parameter, torch::MemoryFormat::Contiguous).detach(), torch::zeros({}, parameter.options().dtype(torch::kFloat)).detach()});
+                      torch::zeros_like(parameter, torch::MemoryFormat::Contiguous).detach(),
+                      torch::zeros({}, parameter.options().dtype(torch::kFloat)).detach()});
   }
 }
 
@@ -48,7 +49,8 @@ void AdamW::step(double rate) {
     steps.push_back(slot.steps);
   }
   if (parameters.empty()) return;
-  at::_fused_adamw_(parameters, gradients, first, second, {}, steps, rate, beta1_, beta2_, weight_decay_, epsilon_, false, false);
+  at::_fused_adamw_(parameters, gradients, first, second, {}, steps, rate, beta1_, beta2_, weight_decay_, epsilon_,
+                    false, false);
 }
 
 TensorMap AdamW::state() const {
@@ -66,19 +68,29 @@ void AdamW::load_state(const TensorMap& state, const std::string& where) {
   for (const auto& [name, tensor] : own) {
     const auto given = state.find(name);
     if (given == state.end() || given->second.sizes() != tensor.sizes()) {
-      throw Error({.what = "the optimiser's state does not fit", .where = where, .expected = cat(name, " ", tensor.sizes()), .found = given == state.end() ? "nothing" : cat(given->second.sizes())});
+      throw Error({.what = "the optimiser's state does not fit",
+                   .where = where,
+                   .expected = cat(name, " ", tensor.sizes()),
+                   .found = given == state.end() ? "nothing" : cat(given->second.sizes())});
     }
   }
-  if (state.size() != own.size()) throw Error({.what = "the optimiser's state has tensors too many", .where = where, .expected = cat(own.size()), .found = cat(state.size())});
+  if (state.size() != own.size())
+    throw Error({.what = "the optimiser's state has tensors too many",
+                 .where = where,
+                 .expected = cat(own.size()),
+                 .found = cat(state.size())});
   for (const auto& [name, tensor] : own) Tensor(tensor).copy_(state.at(name));
 }
 
 double learning_rate(const TrainConfig& config, int64_t step, double progress) {
-  const double warm = config.warmup_steps > 0 ? std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(config.warmup_steps)) : 1.0;
+  const double warm = config.warmup_steps > 0
+                          ? std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(config.warmup_steps))
+                          : 1.0;
   double share = 1;
   if (config.schedule == "linear") share = 1 - progress;
   if (config.schedule == "cosine") share = 0.5 * (1 + std::cos(std::numbers::pi * progress));
-  return config.lr * warm * (config.final_lr_share + (1 - config.final_lr_share) * (config.schedule == "constant" ? 1 : share));
+  return config.lr * warm *
+         (config.final_lr_share + (1 - config.final_lr_share) * (config.schedule == "constant" ? 1 : share));
 }
 
 }  // namespace precis

@@ -18,8 +18,10 @@ namespace {
 
 // Keys that may differ between two starts of one run.
 bool may_change(const std::string& key) {
-  static const std::vector<std::string> free = {"train.steps", "train.max_seconds", "train.log_interval", "train.save_interval", "train.keep",
-                                                "train.eval_interval", "train.eval_seconds", "train.eval_limit", "run.threads", "run.dir", "data.eval", "model.path", "tokenizer.path"};
+  static const std::vector<std::string> free = {
+      "train.steps",         "train.max_seconds",  "train.log_interval", "train.save_interval", "train.keep",
+      "train.eval_interval", "train.eval_seconds", "train.eval_limit",   "run.threads",         "run.dir",
+      "data.eval",           "model.path",         "tokenizer.path"};
   return key.starts_with("eval.") || std::find(free.begin(), free.end(), key) != free.end();
 }
 
@@ -47,8 +49,10 @@ std::string processor_name() {
 
 Json environment_json(const Config& config) {
   const at::Device device(config.model.device);
-  return {{"precis", PRECIS_VERSION}, {"git_revision", PRECIS_REVISION}, {"libtorch", TORCH_VERSION}, {"processor", processor_name()},
-          {"device", config.model.device}, {"dtype", c10::toString(resolve_dtype(config.model.dtype, device))}, {"threads", at::get_num_threads()}};
+  return {{"precis", PRECIS_VERSION},        {"git_revision", PRECIS_REVISION},
+          {"libtorch", TORCH_VERSION},       {"processor", processor_name()},
+          {"device", config.model.device},   {"dtype", c10::toString(resolve_dtype(config.model.dtype, device))},
+          {"threads", at::get_num_threads()}};
 }
 
 RunFolder::RunFolder(const fs::path& path, const Config& config) : path_(path) {
@@ -59,7 +63,8 @@ RunFolder::RunFolder(const fs::path& path, const Config& config) : path_(path) {
     std::vector<std::string> changes;
     collect_changes(read_json(file), to_json(config), "", changes);
     if (!changes.empty()) {
-      throw Error({.what = "the folder holds a run with another configuration:\n  " + join(changes, "\n  "), .where = path_.string(),
+      throw Error({.what = "the folder holds a run with another configuration:\n  " + join(changes, "\n  "),
+                   .where = path_.string(),
                    .hint = "choose another run.dir, or remove the folder to start anew"});
     }
   }
@@ -89,8 +94,9 @@ std::optional<RunState> RunFolder::resume(Compressor& compressor, AdamW& optimiz
   const fs::path& newest = all.back();
   const std::string where = (newest / "state.json").string();
   const Json json = read_json(newest / "state.json");
-  RunState state{json_get<int64_t>(json, "step", where), json_get<double>(json, "train_seconds", where), json_get<int64_t>(json, "tokens", where),
-                 json_get<double>(json, "last_eval_seconds", where), json_get<std::string>(json, "data_hash", where)};
+  RunState state{json_get<int64_t>(json, "step", where), json_get<double>(json, "train_seconds", where),
+                 json_get<int64_t>(json, "tokens", where), json_get<double>(json, "last_eval_seconds", where),
+                 json_get<std::string>(json, "data_hash", where)};
   const SafetensorsFile tensors(newest / "compressor.safetensors"), moments(newest / "optimizer.safetensors");
   load_trained_tensors(compressor, tensors.tensors(), tensors.path());
   optimizer.load_state(moments.tensors(), moments.path());
@@ -103,8 +109,11 @@ void RunFolder::save(const RunState& state, const Compressor& compressor, const 
   write_folder_atomically(path_ / "checkpoints" / name, [&](const fs::path& folder) {
     write_safetensors(folder / "compressor.safetensors", trained_tensors(compressor));
     write_safetensors(folder / "optimizer.safetensors", optimizer.state());
-    write_json(folder / "state.json", {{"step", state.step}, {"train_seconds", state.train_seconds}, {"tokens", state.tokens},
-                                       {"last_eval_seconds", state.last_eval_seconds}, {"data_hash", state.data_hash}});
+    write_json(folder / "state.json", {{"step", state.step},
+                                       {"train_seconds", state.train_seconds},
+                                       {"tokens", state.tokens},
+                                       {"last_eval_seconds", state.last_eval_seconds},
+                                       {"data_hash", state.data_hash}});
   });
   auto all = checkpoints();
   for (size_t i = 0; i + static_cast<size_t>(keep) < all.size(); ++i) fs::remove_all(all[i]);

@@ -11,7 +11,10 @@ namespace fs = std::filesystem;
 Tensor Checkpoint::tensor(const std::string& name, at::IntArrayRef shape) const {
   Tensor found = tensor(name);
   if (found.sizes() != shape) {
-    throw Error({.what = "the tensor has the wrong shape", .where = cat(path(), ": ", name), .expected = cat(shape), .found = cat(found.sizes())});
+    throw Error({.what = "the tensor has the wrong shape",
+                 .where = cat(path(), ": ", name),
+                 .expected = cat(shape),
+                 .found = cat(found.sizes())});
   }
   return found;
 }
@@ -27,7 +30,9 @@ class HuggingFaceCheckpoint : public Checkpoint {
     } else if (fs::exists(index)) {
       read_index(index);
     } else {
-      throw Error({.what = "no weights in this folder", .where = folder.string(), .expected = "model.safetensors or model.safetensors.index.json"});
+      throw Error({.what = "no weights in this folder",
+                   .where = folder.string(),
+                   .expected = "model.safetensors or model.safetensors.index.json"});
     }
   }
 
@@ -35,7 +40,8 @@ class HuggingFaceCheckpoint : public Checkpoint {
 
   Tensor tensor(const std::string& name) const override {
     const auto found = shard_of_.find(name);
-    if (found == shard_of_.end()) throw Error({.what = "the tensor " + name + " is missing", .where = folder_.string()});
+    if (found == shard_of_.end())
+      throw Error({.what = "the tensor " + name + " is missing", .where = folder_.string()});
     return shards_[found->second].tensor(name);
   }
 
@@ -62,24 +68,31 @@ class HuggingFaceCheckpoint : public Checkpoint {
     shards_.emplace_back(file);
     for (const auto& [name, entry] : shards_.back().entries()) {
       if (expected != nullptr && expected->count(name) == 0) {
-        throw Error({.what = "the shard holds a tensor that the index does not give it", .where = file.string(), .found = excerpt(name)});
+        throw Error({.what = "the shard holds a tensor that the index does not give it",
+                     .where = file.string(),
+                     .found = excerpt(name)});
       }
-      if (!shard_of_.emplace(name, shards_.size() - 1).second) throw Error({.what = "a tensor stands in two shards", .where = file.string(), .found = excerpt(name)});
+      if (!shard_of_.emplace(name, shards_.size() - 1).second)
+        throw Error({.what = "a tensor stands in two shards", .where = file.string(), .found = excerpt(name)});
     }
     if (expected == nullptr) return;
     for (const auto& name : *expected) {
-      if (shards_.back().entries().count(name) == 0) throw Error({.what = "the tensor " + excerpt(name) + " is missing", .where = file.string()});
+      if (shards_.back().entries().count(name) == 0)
+        throw Error({.what = "the tensor " + excerpt(name) + " is missing", .where = file.string()});
     }
   }
 
   void read_index(const fs::path& index) {
-    const Json map = json_get<Json>(read_json(index), "weight_map", index.string());
+    const LargeJson map = json_get<LargeJson>(read_large_json(index), "weight_map", index.string());
     if (!map.is_object()) throw Error({.what = "weight_map is not an object", .where = index.string()});
     std::map<std::string, std::set<std::string>> names_by_file;
     for (const auto& [name, file] : map.items()) {
       const std::string text = file.is_string() ? file.get<std::string>() : "";
       if (text.empty() || text.find('/') != std::string::npos) {
-        throw Error({.what = "bad shard name", .where = index.string(), .expected = "the name of a file in the same folder", .found = json_kind(file)});
+        throw Error({.what = "bad shard name",
+                     .where = index.string(),
+                     .expected = "the name of a file in the same folder",
+                     .found = json_kind(file)});
       }
       names_by_file[text].insert(name);
     }
@@ -93,10 +106,12 @@ class HuggingFaceCheckpoint : public Checkpoint {
 
 // Hugging Face name <-> GGUF name, {} is the layer. One table for all four families.
 constexpr std::pair<const char*, const char*> names_of_layer[] = {
-    {"input_layernorm", "attn_norm"},       {"self_attn.q_proj", "attn_q"},       {"self_attn.k_proj", "attn_k"},
-    {"self_attn.v_proj", "attn_v"},         {"self_attn.o_proj", "attn_output"},  {"self_attn.q_norm", "attn_q_norm"},
-    {"self_attn.k_norm", "attn_k_norm"},    {"post_attention_layernorm", "ffn_norm"}, {"mlp.gate_proj", "ffn_gate"},
-    {"mlp.up_proj", "ffn_up"},              {"mlp.down_proj", "ffn_down"}};
+    {"input_layernorm", "attn_norm"},    {"self_attn.q_proj", "attn_q"},
+    {"self_attn.k_proj", "attn_k"},      {"self_attn.v_proj", "attn_v"},
+    {"self_attn.o_proj", "attn_output"}, {"self_attn.q_norm", "attn_q_norm"},
+    {"self_attn.k_norm", "attn_k_norm"}, {"post_attention_layernorm", "ffn_norm"},
+    {"mlp.gate_proj", "ffn_gate"},       {"mlp.up_proj", "ffn_up"},
+    {"mlp.down_proj", "ffn_down"}};
 constexpr std::pair<const char*, const char*> names_outside_layers[] = {
     {"model.embed_tokens", "token_embd"}, {"model.norm", "output_norm"}, {"lm_head", "output"}};
 
@@ -151,7 +166,8 @@ class GgufCheckpoint : public Checkpoint {
   // Rows of head h: (2j + s) in the file, (s d/2 + j) for half-split RoPE.
   Tensor half_split(const Tensor& t, int64_t heads, const std::string& name) const {
     if (t.size(0) % (2 * heads) != 0) {
-      throw Error({.what = "the rows do not divide into heads", .where = cat(path(), ": ", name), .found = cat(t.sizes())});
+      throw Error(
+          {.what = "the rows do not divide into heads", .where = cat(path(), ": ", name), .found = cat(t.sizes())});
     }
     const int64_t half = t.size(0) / heads / 2;
     return t.reshape({heads, half, 2, -1}).transpose(1, 2).reshape(t.sizes()).contiguous();

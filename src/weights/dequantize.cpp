@@ -114,11 +114,11 @@ struct Layout {
   void (*block)(const Byte*, float*);
 };
 
-constexpr Layout layouts[] = {
-    {0, "F32", 1, 4, f32_block},      {1, "F16", 1, 2, f16_block},      {30, "BF16", 1, 2, bf16_block},
-    {8, "Q8_0", 32, 34, q8_0_block},  {2, "Q4_0", 32, 18, q4_0_block},  {3, "Q4_1", 32, 20, q4_1_block},
-    {6, "Q5_0", 32, 22, q5_0_block},  {7, "Q5_1", 32, 24, q5_1_block},  {12, "Q4_K", 256, 144, q4_k_block},
-    {14, "Q6_K", 256, 210, q6_k_block}};
+constexpr Layout layouts[] = {{0, "F32", 1, 4, f32_block},        {1, "F16", 1, 2, f16_block},
+                              {30, "BF16", 1, 2, bf16_block},     {8, "Q8_0", 32, 34, q8_0_block},
+                              {2, "Q4_0", 32, 18, q4_0_block},    {3, "Q4_1", 32, 20, q4_1_block},
+                              {6, "Q5_0", 32, 22, q5_0_block},    {7, "Q5_1", 32, 24, q5_1_block},
+                              {12, "Q4_K", 256, 144, q4_k_block}, {14, "Q6_K", 256, 210, q6_k_block}};
 
 const Layout* layout_of(uint32_t type) {
   for (const auto& layout : layouts) {
@@ -141,18 +141,24 @@ at::Tensor dequantize(const GgufFile& file, const std::string& name) {
   const GgufTensor& tensor = found->second;
   const Layout* layout = layout_of(tensor.type);
   if (layout == nullptr) {
-    throw Error({.what = "unsupported quantisation", .where = where, .expected = "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K or Q6_K",
+    throw Error({.what = "unsupported quantisation",
+                 .where = where,
+                 .expected = "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K or Q6_K",
                  .found = cat("ggml type ", tensor.type)});
   }
   if (tensor.shape.back() % layout->weights != 0) {
-    throw Error({.what = cat("rows of ", tensor.shape.back(), " weights do not divide into blocks of ", layout->weights), .where = where});
+    throw Error(
+        {.what = cat("rows of ", tensor.shape.back(), " weights do not divide into blocks of ", layout->weights),
+         .where = where});
   }
   int64_t elements = 1;
   for (const int64_t size : tensor.shape) elements *= size;
   const int64_t blocks = elements / layout->weights;
   if (static_cast<size_t>(blocks * layout->bytes) > file.file().size() - tensor.offset) {
-    throw Error({.what = "the tensor's data runs past the end of the file", .where = where,
-                 .expected = cat(blocks * layout->bytes, " bytes"), .found = cat(file.file().size() - tensor.offset)});
+    throw Error({.what = "the tensor's data runs past the end of the file",
+                 .where = where,
+                 .expected = cat(blocks * layout->bytes, " bytes"),
+                 .found = cat(file.file().size() - tensor.offset)});
   }
   const Byte* in = reinterpret_cast<const Byte*>(file.file().data()) + tensor.offset;
   at::Tensor out = at::empty(tensor.shape, at::kFloat);

@@ -30,52 +30,70 @@ std::string name_of(at::ScalarType dtype) {
   throw InternalError("a tensor of a dtype that safetensors lacks");
 }
 
-uint64_t unsigned_of(const Json& value, const std::string& where) {
+uint64_t unsigned_of(const LargeJson& value, const std::string& where) {
   if (!value.is_number_unsigned()) {
-    throw Error({.what = "bad number in the header", .where = where, .expected = "a whole number of at least 0", .found = json_kind(value)});
+    throw Error({.what = "bad number in the header",
+                 .where = where,
+                 .expected = "a whole number of at least 0",
+                 .found = json_kind(value)});
   }
   return value.get<uint64_t>();
 }
 
-SafetensorsFile::Entry read_entry(const Json& json, size_t data_bytes, const std::string& where) {
+SafetensorsFile::Entry read_entry(const LargeJson& json, size_t data_bytes, const std::string& where) {
   SafetensorsFile::Entry entry{};
   entry.dtype = dtype_of(json_get<std::string>(json, "dtype", where), where);
-  const Json shape = json_get<Json>(json, "shape", where), span = json_get<Json>(json, "data_offsets", where);
+  const LargeJson shape = json_get<LargeJson>(json, "shape", where),
+                  span = json_get<LargeJson>(json, "data_offsets", where);
   if (!shape.is_array() || !span.is_array() || span.size() != 2) {
-    throw Error({.what = "bad header entry", .where = where, .expected = "lists \"shape\" and \"data_offsets\" [begin, end]"});
+    throw Error(
+        {.what = "bad header entry", .where = where, .expected = "lists \"shape\" and \"data_offsets\" [begin, end]"});
   }
   uint64_t bytes = c10::elementSize(entry.dtype);
-  for (const Json& size : shape) {
+  for (const LargeJson& size : shape) {
     const uint64_t n = unsigned_of(size, where);
-    if (n > INT64_MAX || (n > 0 && bytes > (uint64_t{1} << 60) / n)) throw Error({.what = "impossible shape", .where = where, .found = shape.dump()});
+    if (n > INT64_MAX || (n > 0 && bytes > (uint64_t{1} << 60) / n))
+      throw Error({.what = "impossible shape", .where = where, .found = shape.dump()});
     bytes *= n;
     entry.shape.push_back(static_cast<int64_t>(n));
   }
   entry.begin = unsigned_of(span[0], where);
   entry.end = unsigned_of(span[1], where);
   if (entry.begin > entry.end || entry.end > data_bytes) {
-    throw Error({.what = "the tensor's data lies outside the file", .where = where, .expected = cat("at most ", data_bytes, " bytes of data"), .found = span.dump()});
+    throw Error({.what = "the tensor's data lies outside the file",
+                 .where = where,
+                 .expected = cat("at most ", data_bytes, " bytes of data"),
+                 .found = span.dump()});
   }
   if (entry.end - entry.begin != bytes) {
-    throw Error({.what = "shape and data size disagree", .where = where, .expected = cat(bytes, " bytes"), .found = cat(entry.end - entry.begin)});
+    throw Error({.what = "shape and data size disagree",
+                 .where = where,
+                 .expected = cat(bytes, " bytes"),
+                 .found = cat(entry.end - entry.begin)});
   }
   return entry;
 }
 
-void check_spans(const std::map<std::string, SafetensorsFile::Entry>& entries, size_t data_bytes, const std::string& where) {
+void check_spans(const std::map<std::string, SafetensorsFile::Entry>& entries, size_t data_bytes,
+                 const std::string& where) {
   std::vector<std::pair<size_t, size_t>> spans;
   for (const auto& [name, entry] : entries) spans.emplace_back(entry.begin, entry.end);
   std::sort(spans.begin(), spans.end());
   size_t done = 0;
   for (const auto& [begin, end] : spans) {
     if (begin != done) {
-      throw Error({.what = begin < done ? "tensor data overlaps" : "there is a hole between tensors", .where = where,
-                   .expected = cat("a tensor at byte ", done), .found = cat("byte ", begin)});
+      throw Error({.what = begin < done ? "tensor data overlaps" : "there is a hole between tensors",
+                   .where = where,
+                   .expected = cat("a tensor at byte ", done),
+                   .found = cat("byte ", begin)});
     }
     done = end;
   }
   if (done != data_bytes) {
-    throw Error({.what = "the header does not cover the data", .where = where, .expected = cat(data_bytes, " bytes"), .found = cat(done)});
+    throw Error({.what = "the header does not cover the data",
+                 .where = where,
+                 .expected = cat(data_bytes, " bytes"),
+                 .found = cat(done)});
   }
 }
 
@@ -84,14 +102,17 @@ void check_spans(const std::map<std::string, SafetensorsFile::Entry>& entries, s
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(std::make_shared<MappedFile>(path)) {
   const std::string where = path.string();
   uint64_t header_bytes = 0;
-  if (file_->size() < 8) throw Error({.what = "too short for a safetensors file", .where = where, .found = cat(file_->size(), " bytes")});
+  if (file_->size() < 8)
+    throw Error({.what = "too short for a safetensors file", .where = where, .found = cat(file_->size(), " bytes")});
   std::memcpy(&header_bytes, file_->data(), 8);
   if (header_bytes > std::min(file_->size() - 8, largest_header)) {
-    throw Error({.what = "not a safetensors file, or cut short", .where = where,
-                 .expected = cat("a header of at most ", std::min(file_->size() - 8, largest_header), " bytes"), .found = cat(header_bytes)});
+    throw Error({.what = "not a safetensors file, or cut short",
+                 .where = where,
+                 .expected = cat("a header of at most ", std::min(file_->size() - 8, largest_header), " bytes"),
+                 .found = cat(header_bytes)});
   }
   data_start_ = 8 + header_bytes;
-  const Json header = parse_json(file_->view().substr(8, header_bytes), where + " (header)");
+  const LargeJson header = parse_large_json(file_->view().substr(8, header_bytes), where + " (header)");
   if (!header.is_object()) throw Error({.what = "the header is not an object", .where = where});
   const size_t data_bytes = file_->size() - data_start_;
   for (const auto& [name, value] : header.items()) {
@@ -101,7 +122,9 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(std:
     }
     if (!value.is_object()) throw Error({.what = "the metadata is not an object", .where = where});
     for (const auto& [key, text] : value.items()) {
-      if (!text.is_string()) throw Error({.what = "metadata must be text", .where = cat(where, ": ", excerpt(key)), .found = json_kind(text)});
+      if (!text.is_string())
+        throw Error(
+            {.what = "metadata must be text", .where = cat(where, ": ", excerpt(key)), .found = json_kind(text)});
       metadata_[key] = text.get<std::string>();
     }
   }
@@ -116,7 +139,9 @@ Tensor SafetensorsFile::tensor(const std::string& name) const {
   if (entry.begin == entry.end) return at::empty(entry.shape, entry.dtype);
   const auto keep = file_;
   const bool aligned = reinterpret_cast<uintptr_t>(data) % c10::elementSize(entry.dtype) == 0;
-  if (aligned) return at::from_blob(const_cast<std::byte*>(data), entry.shape, [keep](void*) {}, entry.dtype);
+  if (aligned)
+    return at::from_blob(
+        const_cast<std::byte*>(data), entry.shape, [keep](void*) {}, entry.dtype);
   Tensor copy = at::empty(entry.shape, entry.dtype);
   std::memcpy(copy.data_ptr(), data, entry.end - entry.begin);
   return copy;
@@ -134,11 +159,13 @@ void write_safetensors(const std::filesystem::path& path, const TensorMap& tenso
   // Wide elements first, so that every tensor is aligned.
   std::stable_sort(ordered.begin(), ordered.end(),
                    [](const auto& a, const auto& b) { return a.second.element_size() > b.second.element_size(); });
-  Json header = Json::object();
+  LargeJson header = LargeJson::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   size_t offset = 0;
   for (const auto& [name, tensor] : ordered) {
-    header[name] = {{"dtype", name_of(tensor.scalar_type())}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, offset + tensor.nbytes()}}};
+    header[name] = {{"dtype", name_of(tensor.scalar_type())},
+                    {"shape", tensor.sizes().vec()},
+                    {"data_offsets", {offset, offset + tensor.nbytes()}}};
     offset += tensor.nbytes();
   }
   std::string text = header.dump();

@@ -18,14 +18,15 @@ CompressorConfig config_of(const Json& json, const std::string& where) {
   const std::map<std::string, std::function<void(const Json&)>> keys = {
       {"method", [](const Json&) {}},
       {"trained_tensors", [](const Json&) {}},
-      {"first_position", [](const Json&) {}},     // 1 in SAC
+      {"first_position", [](const Json&) {}},      // 1 in SAC
       {"projector_norm_eps", [](const Json&) {}},  // 1e-6
       {"layer_norm_eps", [](const Json&) {}},      // 1e-5
       {"slots_per_chunk", [](const Json&) {}},     // chunk / ratio
       {"slots_per_window", [](const Json&) {}},    // ceil(window / ratio)
       {"preset", [&](const Json& v) { c.mask.preset = text(v) == "custom" ? "pic" : text(v); }},
       {"ratio", [&](const Json& v) { c.ratio = v; }},
-      {"chunk", [&](const Json& v) { (c.method == "sac" ? c.segment_length : c.chunk) = v.is_null() ? 0 : v.get<int64_t>(); }},
+      {"chunk",
+       [&](const Json& v) { (c.method == "sac" ? c.segment_length : c.chunk) = v.is_null() ? 0 : v.get<int64_t>(); }},
       {"slots", [&](const Json& v) { c.slots = v; }},
       {"prefix", [&](const Json& v) { c.encoder_bos = yes_no(v.get<int64_t>() > 0); }},
       {"encoder_bos", [&](const Json& v) { c.encoder_bos = yes_no(v); }},
@@ -38,7 +39,10 @@ CompressorConfig config_of(const Json& json, const std::string& where) {
       {"projector", [&](const Json& v) { c.projector = text(v); }},
       {"projector_layers", [&](const Json& v) { c.projector = v.get<int64_t>() > 0 ? "mlp" : "none"; }},
       {"attention", [&](const Json& v) { c.sac.attention = text(v) == "per run" ? "full" : text(v); }},
-      {"anchor_selection", [](const Json& v) { if (v != "uniform") throw Error({.what = "unknown anchor_selection", .found = v.dump()}); }},
+      {"anchor_selection",
+       [](const Json& v) {
+         if (v != "uniform") throw Error({.what = "unknown anchor_selection", .found = v.dump()});
+       }},
       {"window", [&](const Json& v) { c.comprexit.window = v; }},
       {"gate_width", [&](const Json& v) { c.comprexit.gate_width = v; }},
       {"gate_temperature", [&](const Json& v) { c.comprexit.gate_temperature = v; }},
@@ -48,8 +52,10 @@ CompressorConfig config_of(const Json& json, const std::string& where) {
       {"mass_floor", [&](const Json& v) { c.comprexit.mass_floor = v; }},
       {"mass_temperature", [&](const Json& v) { c.comprexit.mass_temperature = v; }},
       {"top_k_layers", [&](const Json& v) { c.comprexit.top_k_layers = v; }},
-      {"lora", [&](const Json& v) {
-         c.lora = {.rank = v.at("rank"), .alpha = v.at("alpha"), .dropout = v.at("dropout"), .targets = v.at("targets")};
+      {"lora",
+       [&](const Json& v) {
+         c.lora = {
+             .rank = v.at("rank"), .alpha = v.at("alpha"), .dropout = v.at("dropout"), .targets = v.at("targets")};
        }},
       {"mask", [&](const Json& v) {
          if (v.is_string()) return;  // "causal ..." of icae and mean-pool, in words
@@ -69,7 +75,8 @@ CompressorConfig config_of(const Json& json, const std::string& where) {
 }
 
 void apply_run(const Json& run, CompressorConfig& c) {
-  if (c.method != "sac") c.segment_length = run.value("segment_length", static_cast<int64_t>(run.at("context_ids").front().size()));
+  if (c.method != "sac")
+    c.segment_length = run.value("segment_length", static_cast<int64_t>(run.at("context_ids").front().size()));
   if (run.contains("attention")) c.sac.attention = run.at("attention");
   if (run.contains("positions")) c.positions = run.at("positions");
   if (run.contains("layout")) c.layout = run.at("layout");
@@ -92,7 +99,10 @@ std::set<std::string> load_trained(Compressor& compressor, const TensorMap& trai
     if (given == trained.end()) {
       not_given.insert(parameter.key());
     } else if (given->second.sizes() != parameter.value().sizes()) {
-      throw Error({.what = "wrong shape", .where = where + ": " + parameter.key(), .expected = cat(parameter.value().sizes()), .found = cat(given->second.sizes())});
+      throw Error({.what = "wrong shape",
+                   .where = where + ": " + parameter.key(),
+                   .expected = cat(parameter.value().sizes()),
+                   .found = cat(given->second.sizes())});
     } else {
       Tensor(parameter.value()).copy_(given->second);
     }
@@ -106,7 +116,9 @@ std::set<std::string> load_trained(Compressor& compressor, const TensorMap& trai
 constexpr double forward_tolerance = 2e-5;  // times max(1, largest entry)
 
 void compare_memory(const Memory& memory, const std::string& run, Comparison& compare) {
-  const auto close = [&](const std::string& name, const Tensor& found) { compare.close(run + name, found, 0, forward_tolerance, 1); };
+  const auto close = [&](const std::string& name, const Tensor& found) {
+    compare.close(run + name, found, 0, forward_tolerance, 1);
+  };
   compare.equal(run + "memory.positions", memory.position_ids[0]);
   compare.equal(run + "next_position", memory.next_position[0]);
   if (const auto* embedding = std::get_if<EmbeddingMemory>(&memory.content)) {
@@ -121,17 +133,19 @@ void compare_memory(const Memory& memory, const std::string& run, Comparison& co
   }
 }
 
-void compare_transport(const Comprexit& compressor, const TokenBatch& context, const std::string& run, Comparison& compare) {
+void compare_transport(const Comprexit& compressor, const TokenBatch& context, const std::string& run,
+                       Comparison& compare) {
   const Comprexit::Explanation e = compressor.explain(context);
-  const std::pair<const char*, Tensor> parts[] = {{"x", e.x},       {"gate", e.gate}, {"y", e.seeds},      {"cost", e.cost},
-                                                  {"mass", e.mass}, {"plan", e.plan}, {"target", e.target}};
+  const std::pair<const char*, Tensor> parts[] = {{"x", e.x},          {"gate", e.gate}, {"y", e.seeds},
+                                                  {"cost", e.cost},    {"mass", e.mass}, {"plan", e.plan},
+                                                  {"target", e.target}};
   for (const auto& [name, tensor] : parts) {
     if (compare.expects(run + name)) compare.close(run + name, tensor, 0, forward_tolerance, 1);
   }
 }
 
-void run_one(const Json& run, const CompressorConfig& base, const std::shared_ptr<const Decoder>& decoder, const TensorMap& trained, int64_t bos,
-             const std::string& where, Comparison& compare) {
+void run_one(const Json& run, const CompressorConfig& base, const std::shared_ptr<const Decoder>& decoder,
+             const TensorMap& trained, int64_t bos, const std::string& where, Comparison& compare) {
   const std::string name = json_get<std::string>(run, "name", where) + ".";
   CompressorConfig config = base;
   apply_run(run, config);
@@ -147,10 +161,13 @@ void run_one(const Json& run, const CompressorConfig& base, const std::shared_pt
   const Memory memory = compressor->compress(context);
   compare_memory(memory, name, compare);
   if (compare.expects(name + "mask")) compare.equal(name + "mask", compressor->encoder_view(context).mask);
-  if (compare.expects(name + "encoder.positions")) compare.equal(name + "encoder.positions", compressor->encoder_view(context).positions);
-  if (const auto* comprexit = dynamic_cast<const Comprexit*>(compressor.get())) compare_transport(*comprexit, context, name, compare);
+  if (compare.expects(name + "encoder.positions"))
+    compare.equal(name + "encoder.positions", compressor->encoder_view(context).positions);
+  if (const auto* comprexit = dynamic_cast<const Comprexit*>(compressor.get()))
+    compare_transport(*comprexit, context, name, compare);
 
-  const TaskTokens task{task_of(run.at("task"), where), task_ids, torch::full({B}, task_ids.size(1), torch::kLong), tensor_of(run.at("labels")), torch::arange(B)};
+  const TaskTokens task{task_of(run.at("task"), where), task_ids, torch::full({B}, task_ids.size(1), torch::kLong),
+                        tensor_of(run.at("labels")), torch::arange(B)};
   const DecoderInput input = compressor->prompt(memory, task);
   compare.equal(name + "decoder.positions", input.position_ids[0].narrow(0, 0, input.lengths[0].item<int64_t>()));
   const LossSum loss = decoder_loss(*decoder, input);
@@ -159,7 +176,8 @@ void run_one(const Json& run, const CompressorConfig& base, const std::shared_pt
   if (!run.contains("gradients")) return;  // a gradient in the file is then an unknown tensor, hence a failure
   mean.backward();
   for (const auto& parameter : compressor->named_parameters()) {
-    const Tensor gradient = parameter.value().grad().defined() ? parameter.value().grad() : torch::zeros_like(parameter.value());
+    const Tensor gradient =
+        parameter.value().grad().defined() ? parameter.value().grad() : torch::zeros_like(parameter.value());
     if (not_given.count(parameter.key()) == 0) {
       compare.close(name + "grad." + parameter.key(), gradient, 5e-6, 1e-4);
     } else if (gradient.abs().max().item<double>() > 0) {
@@ -175,7 +193,8 @@ bool run_compressor_case(const std::filesystem::path& folder) {
   const Json json = read_json(folder / "case.json");
   Comparison compare(folder.filename().string(), SafetensorsFile(folder / "expected.safetensors").tensors());
   const auto decoder = load_decoder(folder, "float32");
-  const CompressorConfig config = config_of(read_json(folder / "compressor.json"), (folder / "compressor.json").string());
+  const CompressorConfig config =
+      config_of(read_json(folder / "compressor.json"), (folder / "compressor.json").string());
   const TensorMap trained = SafetensorsFile(folder / "compressor.safetensors").tensors();
   for (const Json& run : json_get<Json>(json, "runs", where)) {
     run_one(run, config, decoder, trained, json.at("special_ids").at("bos"), where, compare);

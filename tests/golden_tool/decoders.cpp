@@ -17,7 +17,8 @@ Tensor counting(const Tensor& ids) { return torch::arange(ids.size(1)).unsqueeze
 // An encoder pass takes its mask as it is, so the layers of a windowed decoder get theirs as a dense one.
 std::vector<Tensor> windowed_states(const Decoder& decoder, const Tensor& ids, const Tensor& positions) {
   const int64_t T = ids.size(1);
-  const Tensor mask = causal_mask_after_past(T, 0, torch::zeros({ids.size(0)}, torch::kLong), decoder.config().window.front());
+  const Tensor mask =
+      causal_mask_after_past(T, 0, torch::zeros({ids.size(0)}, torch::kLong), decoder.config().window.front());
   EncoderPass pass{decoder.embed(ids), positions, AttentionPlan::dense(mask)};
   return decoder.hidden_states(pass, decoder.config().layers);
 }
@@ -26,10 +27,12 @@ void compare_embeds(const Decoder& decoder, const Json& input, Comparison& compa
   const Tensor rows = compare.expected("embeds.input").clone().requires_grad_();
   compare.close("embeds.input", rows, 0);
   const Tensor labels = tensor_of(input.at("labels")).flatten();
-  const Tensor hidden = decoder.hidden({rows, torch::tensor({rows.size(1)}, torch::kLong), torch::arange(rows.size(1)).unsqueeze(0)});
+  const Tensor hidden =
+      decoder.hidden({rows, torch::tensor({rows.size(1)}, torch::kLong), torch::arange(rows.size(1)).unsqueeze(0)});
   compare.close("embeds.logits", decoder.logits(hidden), 1e-4);
   const Tensor targets = labels.slice(0, 1), supervised = targets.ne(-100).nonzero().squeeze(1);
-  const Tensor sum = linear_cross_entropy_sum(hidden.squeeze(0).index_select(0, supervised), decoder.classifier(), targets.index_select(0, supervised));
+  const Tensor sum = linear_cross_entropy_sum(hidden.squeeze(0).index_select(0, supervised), decoder.classifier(),
+                                              targets.index_select(0, supervised));
   const Tensor loss = sum / supervised.size(0);
   compare.close("embeds.loss", loss.view({1}), 1e-4);
   compare.close("embeds.grad", torch::autograd::grad({loss}, {rows})[0], 2e-5);
@@ -42,7 +45,10 @@ void compare_cache(const Decoder& decoder, const Json& input, Comparison& compar
   KvCache cache(c.layers, 1, c.kv_heads, ids.size(1), c.head_dim, torch::kFloat);
   const Tensor positions = counting(ids);
   decoder.hidden(input_of(decoder, ids.narrow(1, 0, prefix), positions.narrow(1, 0, prefix)), &cache);
-  compare.close("cache.logits", decoder.logits(decoder.hidden(input_of(decoder, ids.narrow(1, prefix, tail), positions.narrow(1, prefix, tail)), &cache)), 1e-4);
+  compare.close("cache.logits",
+                decoder.logits(decoder.hidden(
+                    input_of(decoder, ids.narrow(1, prefix, tail), positions.narrow(1, prefix, tail)), &cache)),
+                1e-4);
 }
 
 }  // namespace
@@ -53,27 +59,35 @@ bool run_decoder_case(const std::filesystem::path& folder) {
   const auto decoder = load_decoder(folder, "float32");
   {
     const torch::NoGradGuard no_gradient;
-    const Tensor ids = tensor_of(inputs.at("full").at("ids")), positions = tensor_of(inputs.at("full").at("position_ids"));
+    const Tensor ids = tensor_of(inputs.at("full").at("ids")),
+                 positions = tensor_of(inputs.at("full").at("position_ids"));
     const Tensor real = tensor_of(inputs.at("full").at("attention_mask")).unsqueeze(2);
     const Tensor last = decoder->hidden(input_of(*decoder, ids, positions));
     const bool windowed = decoder->config().window.front() > 0;
     const auto states = windowed ? windowed_states(*decoder, ids, positions)
-                                 : decoder->hidden_states({decoder->embed(ids), positions, AttentionPlan::causal()}, decoder->config().layers);
+                                 : decoder->hidden_states({decoder->embed(ids), positions, AttentionPlan::causal()},
+                                                          decoder->config().layers);
     compare.close("full.logits", decoder->logits(last) * real, 1e-4);
     for (size_t k = 0; k < states.size(); ++k) compare.close(cat("full.hidden.", k), states[k] * real, 1e-4);
     compare_cache(*decoder, inputs.at("cache"), compare);
     for (const char* name : {"offset", "gap"}) {
       const Tensor row = tensor_of(inputs.at(name).at("ids"));
-      compare.close(cat(name, ".logits"), decoder->logits(decoder->hidden(input_of(*decoder, row, tensor_of(inputs.at(name).at("position_ids"))))), 1e-4);
+      compare.close(
+          cat(name, ".logits"),
+          decoder->logits(decoder->hidden(input_of(*decoder, row, tensor_of(inputs.at(name).at("position_ids"))))),
+          1e-4);
     }
     if (compare.expects("mask4d.mask")) {
-      const Tensor mask = compare.expected("mask4d.mask").to(torch::kBool), row = tensor_of(inputs.at("mask4d").at("ids"));
+      const Tensor mask = compare.expected("mask4d.mask").to(torch::kBool),
+                   row = tensor_of(inputs.at("mask4d").at("ids"));
       compare.equal("mask4d.mask", mask);
-      const EncoderPass pass{decoder->embed(row), tensor_of(inputs.at("mask4d").at("position_ids")), AttentionPlan::dense(mask)};
+      const EncoderPass pass{decoder->embed(row), tensor_of(inputs.at("mask4d").at("position_ids")),
+                             AttentionPlan::dense(mask)};
       compare.close("mask4d.logits", decoder->logits(decoder->encode(pass)), 1e-4);
     }
     const Tensor prompt = tensor_of(inputs.at("greedy").at("prompt"));
-    const auto new_ids = generate(*decoder, input_of(*decoder, prompt, counting(prompt)), {.max_new_tokens = inputs.at("greedy").at("new_tokens").get<int64_t>()});
+    const auto new_ids = generate(*decoder, input_of(*decoder, prompt, counting(prompt)),
+                                  {.max_new_tokens = inputs.at("greedy").at("new_tokens").get<int64_t>()});
     compare.equal("greedy.ids", torch::tensor(new_ids[0], torch::kLong).unsqueeze(0));
   }
   compare_embeds(*decoder, inputs.at("embeds"), compare);

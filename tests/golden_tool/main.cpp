@@ -15,7 +15,8 @@ bool run_path(const fs::path& path, const std::string& model) {
   if (fs::exists(path / "compressor.json")) return run_compressor_case(path);
   if (fs::exists(path / "case.json")) return run_decoder_case(path);
   if (fs::exists(path / "expected.json")) return run_real_model(path, model);
-  if (path.extension() == ".json" && path.parent_path().filename() == "tokenizers") return run_tokenizer_vectors(path, model);
+  if (path.extension() == ".json" && path.parent_path().filename() == "tokenizers")
+    return run_tokenizer_vectors(path, model);
   if (path.extension() == ".json") return run_table(path);
   throw precis::Error({.what = "not a golden case", .where = path.string(), .expected = "a case folder or a table"});
 }
@@ -40,7 +41,9 @@ int main(int argc, char** argv) {
   bool passed = true, readable = true;
   for (const auto& path : paths) {
     try {
-      passed = run_path(fs::path(path).lexically_normal().string().ends_with("/") ? fs::path(path).parent_path() : path, model) && passed;
+      passed = run_path(fs::path(path).lexically_normal().string().ends_with("/") ? fs::path(path).parent_path() : path,
+                        model) &&
+               passed;
     } catch (const std::exception& e) {
       std::fprintf(stderr, "precis-golden: %s: %s\n", path.c_str(), precis::excerpt(e.what(), 400).c_str());
       readable = false;

@@ -24,6 +24,7 @@ std::shared_ptr<Compressor> load_compressor(const std::filesystem::path& path, c
                                             std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer);
 
 // What a compressor needs to know of its surroundings.
-Compressor::Surroundings surroundings_of(std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer, uint64_t seed);
+Compressor::Surroundings surroundings_of(std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer,
+                                         uint64_t seed);
 
 }  // namespace precis

@@ -70,7 +70,8 @@ class Compressor : public torch::nn::Module {
   at::Generator generator_;
 };
 
-using CompressorFactory = std::function<std::shared_ptr<Compressor>(const CompressorConfig&, const Compressor::Surroundings&)>;
+using CompressorFactory =
+    std::function<std::shared_ptr<Compressor>(const CompressorConfig&, const Compressor::Surroundings&)>;
 
 // Methods by name. A program that adds its own starts from `built_in` and adds a line.
 class CompressorRegistry {

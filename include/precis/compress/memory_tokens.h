@@ -23,7 +23,8 @@ class MemoryTokens : public Compressor {
   SegmentShape shape_of(int64_t text) const;
   SegmentShape padded_shape(const std::vector<SegmentShape>& shapes, int64_t width) const;
   // All segments as one batch of rows, padded to `padded`.
-  EncoderPass encoder_pass(const SegmentBatch& batch, const std::vector<SegmentShape>& shapes, const SegmentShape& padded) const;
+  EncoderPass encoder_pass(const SegmentBatch& batch, const std::vector<SegmentShape>& shapes,
+                           const SegmentShape& padded) const;
   void set_positions(Memory& memory, const SegmentBatch& batch, const std::vector<SegmentShape>& shapes) const;
   bool chunked() const { return mask_.memory_to_text != MemoryToText::global || config().chunk > 0; }
 

@@ -11,7 +11,8 @@ using at::Tensor;
 struct LinearParameters {
   Tensor weight, bias;
 };
-LinearParameters register_linear(torch::nn::Module& parent, const std::string& name, int64_t in, int64_t out, at::Generator generator);
+LinearParameters register_linear(torch::nn::Module& parent, const std::string& name, int64_t in, int64_t out,
+                                 at::Generator generator);
 
 class Projector : public torch::nn::Module {
  public:

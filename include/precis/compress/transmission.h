@@ -1,5 +1,5 @@
-// The two heads of ComprExIT as modules of their own: depth-wise gates over the layers of a frozen model, and width-wise
-// optimal transport of tokens into slots. Re-implemented from arXiv 2602.03784 and Jiangnan0522/ComprExIT
+// The two heads of ComprExIT as modules of their own: depth-wise gates over the layers of a frozen model, and
+// width-wise optimal transport of tokens into slots. Re-implemented from arXiv 2602.03784 and Jiangnan0522/ComprExIT
 // (methods.md sections 4.1 and 4.2).
 #pragma once
 
@@ -40,7 +40,8 @@ std::vector<int64_t> run_boundaries(int64_t window, int64_t ratio);
 // Log-domain Sinkhorn: cost [..., W, M], masses a [..., W] and b [..., M]; returns the plan [..., W, M] in fp32, with
 // gradient through all iterations. v starts at 0; rows and columns of zero mass stay zero. Where `drop_empty`, empty
 // columns take no part from the first step on; the authors' code lets them into the first update.
-Tensor sinkhorn(const Tensor& cost, const Tensor& a, const Tensor& b, double epsilon, int64_t iterations, bool drop_empty = true);
+Tensor sinkhorn(const Tensor& cost, const Tensor& a, const Tensor& b, double epsilon, int64_t iterations,
+                bool drop_empty = true);
 
 struct TransportOptions {
   int64_t window = 128, ratio = 4, metric_width = 256, iterations = 30;

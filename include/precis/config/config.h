@@ -40,16 +40,20 @@ struct TokenizerConfig {
 
 // methods.md section 2.1; `preset` fills the fields, fields set by hand afterwards win.
 struct MaskConfig {
-  std::string preset = "pic", text_scope, text_sees_earlier_memory, memory_to_text, memory_to_memory, memory_sees_prefix;
+  std::string preset = "pic", text_scope, text_sees_earlier_memory, memory_to_text, memory_to_memory,
+              memory_sees_prefix;
   int64_t window = 1;
   template <class V>
   void visit(V& v) {
     v("preset", preset, "named mask; a field below overrides it, an empty one keeps it",
       one_of({"pic", "pic-strict", "pic-recurrent", "pic-triangular", "pic-block", "icae"}));
     v("text_scope", text_scope, "text sees all earlier text, or its own chunk only", one_of({"", "full", "chunk"}));
-    v("text_sees_earlier_memory", text_sees_earlier_memory, "text sees the memory of earlier chunks", one_of({"", "yes", "no"}));
-    v("memory_to_text", memory_to_text, "which chunks a memory slot reads", one_of({"", "own_chunk", "up_to", "window", "global"}));
-    v("memory_to_memory", memory_to_memory, "which memory slots it sees", one_of({"", "causal_all", "own_group", "self_only"}));
+    v("text_sees_earlier_memory", text_sees_earlier_memory, "text sees the memory of earlier chunks",
+      one_of({"", "yes", "no"}));
+    v("memory_to_text", memory_to_text, "which chunks a memory slot reads",
+      one_of({"", "own_chunk", "up_to", "window", "global"}));
+    v("memory_to_memory", memory_to_memory, "which memory slots it sees",
+      one_of({"", "causal_all", "own_group", "self_only"}));
     v("memory_sees_prefix", memory_sees_prefix, "memory sees the BOS prefix", one_of({"", "yes", "no"}));
     v("window", window, "for memory_to_text = window: chunks before its own that a slot reads", at_least(0));
   }
@@ -64,7 +68,8 @@ struct LoraConfig {
     v("rank", rank, "rank of the encoder's low-rank updates; 0: the encoder is the decoder itself", between(0, 65536));
     v("alpha", alpha, "the update is scaled by alpha / rank", at_least(0));
     v("dropout", dropout, "dropout on the update's input while training", between(0, 0.999));
-    v("targets", targets, "adapted linear layers", one_of({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}));
+    v("targets", targets, "adapted linear layers",
+      one_of({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}));
   }
 };
 
@@ -111,23 +116,32 @@ struct CompressorConfig {
   ComprexitConfig comprexit;
   template <class V>
   void visit(V& v) {
-    v("method", method, "compression method; sets the defaults of the other fields", one_of({"pic", "icae", "500x", "sac", "comprexit", "mean-pool"}));
+    v("method", method,
+      "compression method: pic, icae, 500x, sac, comprexit, mean-pool or one of your own; sets the defaults of the "
+      "other fields");
     v("ratio", ratio, "text tokens per memory slot r", at_least(1));
     v("chunk", chunk, "chunk length c in tokens, a multiple of the ratio; 0: the ratio (PIC)", at_least(0));
     v("slots", slots, "without chunks: a fixed number of slots per segment; 0: by the ratio", at_least(0));
-    v("segment_length", segment_length, "longer contexts are cut into segments (SAC: chunks) of this many tokens", at_least(1));
+    v("segment_length", segment_length, "longer contexts are cut into segments (SAC: chunks) of this many tokens",
+      at_least(1));
     v("mask", mask, "the encoder's attention mask");
-    v("carrier", carrier, "memory as soft-prompt rows, or as keys and values of every layer", one_of({"embedding", "kv"}));
+    v("carrier", carrier, "memory as soft-prompt rows, or as keys and values of every layer",
+      one_of({"embedding", "kv"}));
     v("positions", positions, "position ids of memory slots", one_of({"sequential", "epl", "chunk_end"}));
-    v("layout", layout, "all memory after the text, or each chunk's memory after the chunk", one_of({"append", "interleave"}));
-    v("encoder_bos", encoder_bos, "each segment begins with BOS; auto: where the tokenizer adds one", one_of({"auto", "yes", "no"}));
+    v("layout", layout, "all memory after the text, or each chunk's memory after the chunk",
+      one_of({"append", "interleave"}));
+    v("encoder_bos", encoder_bos, "each segment begins with BOS; auto: where the tokenizer adds one",
+      one_of({"auto", "yes", "no"}));
     v("decoder_bos", decoder_bos, "the decoder's input begins with BOS", one_of({"auto", "yes", "no"}));
     v("memory_markers", memory_markers, "learned begin and end rows around each segment's memory");
     v("memory_rows", memory_rows, "one learned row per slot, or one shared row", one_of({"per_slot", "shared"}));
-    v("memory_row_count", memory_row_count, "rows of the learned table; 0: as many as a full segment has slots", at_least(0));
-    v("memory_init", memory_init, "standard deviation of the learned rows: the embedding table's, or 1", one_of({"embedding", "unit"}));
+    v("memory_row_count", memory_row_count, "rows of the learned table; 0: as many as a full segment has slots",
+      at_least(0));
+    v("memory_init", memory_init, "standard deviation of the learned rows: the embedding table's, or 1",
+      one_of({"embedding", "unit"}));
     v("projector", projector, "between encoder and decoder", one_of({"none", "mlp"}));
-    v("attention_path", attention_path, "block plan (fast) or dense mask (its slow reference twin)", one_of({"blocks", "dense"}));
+    v("attention_path", attention_path, "block plan (fast) or dense mask (its slow reference twin)",
+      one_of({"blocks", "dense"}));
     v("lora", lora, "low-rank adapters that turn the frozen decoder into the encoder");
     v("sac", sac, "semantic anchors only");
     v("comprexit", comprexit, "explicit transmission only");
@@ -136,8 +150,8 @@ struct CompressorConfig {
 
 struct DataConfig {
   std::vector<std::string> train, eval;
-  std::string context_template = "{context}", query_template = "\nQuestion: {question}\nAnswer:",
-              answer_template = " {answer}", answer_end = "eos";
+  std::string context_template = "{context}",
+              query_template = "\nQuestion: {question}\nAnswer:", answer_template = " {answer}", answer_end = "eos";
   int64_t questions_per_context = 3, max_context_tokens = 512, max_task_tokens = 128, continuation_tokens = 64;
   template <class V>
   void visit(V& v) {
@@ -147,10 +161,12 @@ struct DataConfig {
     v("query_template", query_template, "what follows the memory");
     v("answer_template", answer_template, "the supervised answer");
     v("answer_end", answer_end, "what ends an answer in training", one_of({"eos", "newline"}));
-    v("questions_per_context", questions_per_context, "questions that share one compressed context in a training batch", at_least(1));
+    v("questions_per_context", questions_per_context, "questions that share one compressed context in a training batch",
+      at_least(1));
     v("max_context_tokens", max_context_tokens, "longer contexts are left out of training", at_least(1));
     v("max_task_tokens", max_task_tokens, "longer query + answer pairs are left out of training", at_least(2));
-    v("continuation_tokens", continuation_tokens, "tokens at the end of a context held back as the target of the lm objective", at_least(1));
+    v("continuation_tokens", continuation_tokens,
+      "tokens at the end of a context held back as the target of the lm objective", at_least(1));
   }
 };
 
@@ -168,14 +184,17 @@ struct ObjectiveConfig {
 
 struct TrainConfig {
   ObjectiveConfig objectives;
-  int64_t steps = 1000, batch = 4, warmup_steps = 20, log_interval = 10, save_interval = 200, eval_interval = 0, eval_limit = 60, keep = 2;
-  double max_seconds = 0, eval_seconds = 0, lr = 5e-4, final_lr_share = 0.1, weight_decay = 0, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, clip = 1;
+  int64_t steps = 1000, batch = 4, warmup_steps = 20, log_interval = 10, save_interval = 200, eval_interval = 0,
+          eval_limit = 60, keep = 2;
+  double max_seconds = 0, eval_seconds = 0, lr = 5e-4, final_lr_share = 0.1, weight_decay = 0, beta1 = 0.9,
+         beta2 = 0.999, epsilon = 1e-8, clip = 1;
   std::string schedule = "cosine";
   template <class V>
   void visit(V& v) {
     v("objectives", objectives, "what is learned");
     v("steps", steps, "optimiser steps", at_least(0));
-    v("max_seconds", max_seconds, "stop after this many seconds of training, evaluations not counted; 0: no limit", at_least(0));
+    v("max_seconds", max_seconds, "stop after this many seconds of training, evaluations not counted; 0: no limit",
+      at_least(0));
     v("batch", batch, "contexts a step", at_least(1));
     v("lr", lr, "peak learning rate", at_least(0));
     v("schedule", schedule, "after warm-up", one_of({"constant", "linear", "cosine"}));
@@ -220,7 +239,8 @@ struct EvalConfig {
     v("limit", limit, "questions to ask; 0: all", at_least(0));
     v("batch", batch, "questions answered at once", at_least(1));
     v("max_new_tokens", max_new_tokens, "longest answer in tokens", at_least(1));
-    v("truncate_ratio", truncate_ratio, "truncate keeps 1 token in this many; 0: the ratio of the first compressor", at_least(0));
+    v("truncate_ratio", truncate_ratio, "truncate keeps 1 token in this many; 0: the ratio of the first compressor",
+      at_least(0));
     v("answer_cut", answer_cut, "where a generated answer ends", one_of({"newline", "sentence"}));
     v("target_em", target_em, "exit with 1 if the first compressor's exact match is below this", between(0, 100));
     v("prompt", prompt, "prompt of the references");

@@ -19,9 +19,9 @@ struct GgufValue {
 };
 
 struct GgufTensor {
-  uint32_t type = 0;            // ggml type number
-  std::vector<int64_t> shape;   // slowest axis first, as LibTorch has it (the file lists the fastest first)
-  size_t offset = 0;            // from the start of the file
+  uint32_t type = 0;           // ggml type number
+  std::vector<int64_t> shape;  // slowest axis first, as LibTorch has it (the file lists the fastest first)
+  size_t offset = 0;           // from the start of the file
 };
 
 class GgufFile {

@@ -14,14 +14,17 @@ class Random {
   explicit Random(uint64_t seed, std::string_view stream = "", uint64_t index = 0);
 
   uint64_t next();
-  int64_t below(int64_t bound);               // uniform in [0, bound), bound >= 1
+  int64_t below(int64_t bound);                // uniform in [0, bound), bound >= 1
   int64_t between(int64_t low, int64_t high);  // uniform in [low, high]
   double uniform();                            // uniform in [0, 1)
   template <class T>
-  const T& pick(const std::vector<T>& pool) { return pool[static_cast<size_t>(below(static_cast<int64_t>(pool.size())))]; }
+  const T& pick(const std::vector<T>& pool) {
+    return pool[static_cast<size_t>(below(static_cast<int64_t>(pool.size())))];
+  }
   template <class T>
   void shuffle(std::vector<T>& items) {
-    for (size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[static_cast<size_t>(below(static_cast<int64_t>(i)))]);
+    for (size_t i = items.size(); i > 1; --i)
+      std::swap(items[i - 1], items[static_cast<size_t>(below(static_cast<int64_t>(i)))]);
   }
 
  private:

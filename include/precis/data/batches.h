@@ -10,7 +10,8 @@
 namespace precis {
 
 // Fills "{context}", "{question}", "{answer}" in a template.
-std::string fill_template(const std::string& text, const std::string& context, const std::string& question, const std::string& answer);
+std::string fill_template(const std::string& text, const std::string& context, const std::string& question,
+                          const std::string& answer);
 
 // Ids of the text that is compressed: the context in its template, behind BOS where the compressor wants it there.
 TokenIds context_ids(const Tokenizer& tokenizer, const DataConfig& data, const std::string& context, bool with_bos);
@@ -19,7 +20,8 @@ class TrainingSet {
  public:
   // Tokenises all passages once. Passages longer than data.max_context_tokens, and questions longer than
   // data.max_task_tokens, are left out; Error if nothing is left.
-  TrainingSet(const std::vector<Passage>& passages, const Tokenizer& tokenizer, const DataConfig& data, bool context_with_bos);
+  TrainingSet(const std::vector<Passage>& passages, const Tokenizer& tokenizer, const DataConfig& data,
+              bool context_with_bos);
 
   struct Example {
     TokenBatch context;

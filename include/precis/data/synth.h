@@ -10,9 +10,9 @@
 namespace precis {
 
 struct SynthOptions {
-  int64_t count = 100;     // contexts
-  int64_t questions = 3;   // per context, 1 to 4
-  int64_t entities = 1;    // passages put one after the other in a context; the others distract
+  int64_t count = 100;    // contexts
+  int64_t questions = 3;  // per context, 1 to 4
+  int64_t entities = 1;   // passages put one after the other in a context; the others distract
   uint64_t seed = 1;
   std::string split = "train";  // "train" or "eval": invented names share no syllable stock between the two
 };

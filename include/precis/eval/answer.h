@@ -29,13 +29,14 @@ struct AnswerSet {
 using OnProgress = std::function<void(int64_t done)>;
 
 // From memory: contexts are compressed once per batch, the query follows the memory.
-AnswerSet answer_from_memory(Compressor& compressor, const Tokenizer& tokenizer, const Config& config, const std::vector<AskedQuestion>& questions,
-                             const OnProgress& progress = {});
+AnswerSet answer_from_memory(Compressor& compressor, const Tokenizer& tokenizer, const Config& config,
+                             const std::vector<AskedQuestion>& questions, const OnProgress& progress = {});
 
 // By the plain decoder with config.eval.prompt. `reference`: "full", "none" or "truncate" (the last 1 / ratio of the
 // context's tokens).
-AnswerSet answer_from_text(const Decoder& decoder, const Tokenizer& tokenizer, const Config& config, const std::string& reference, int64_t ratio,
-                           const std::vector<AskedQuestion>& questions, const OnProgress& progress = {});
+AnswerSet answer_from_text(const Decoder& decoder, const Tokenizer& tokenizer, const Config& config,
+                           const std::string& reference, int64_t ratio, const std::vector<AskedQuestion>& questions,
+                           const OnProgress& progress = {});
 
 // Mean exact match and F1 in percent.
 struct QaScore {

@@ -28,7 +28,8 @@ struct Report {
 };
 
 // Evaluates config.eval.compressors and config.eval.references on config.data.eval.
-Report evaluate(const Config& config, const CompressorRegistry& registry, std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer);
+Report evaluate(const Config& config, const CompressorRegistry& registry, std::shared_ptr<const Decoder> decoder,
+                const Tokenizer& tokenizer);
 
 Json report_json(const Report& report);
 std::string report_markdown(const Report& report);

@@ -40,11 +40,15 @@ int64_t slots_of(int64_t text, int64_t chunk, int64_t group);
 // Row of the append layout that stands at each row of `layout`.
 std::vector<int64_t> layout_order(const SegmentShape& shape, Layout layout);
 
-// bool [S, S], rows are queries, true = may attend, in the order of `layout`. `padding`: append-layout rows hidden as keys.
-Tensor dense_mask(const MaskSpec& spec, const SegmentShape& shape, Layout layout = Layout::append, const std::vector<int64_t>& padding = {});
+// bool [S, S], rows are queries, true = may attend, in the order of `layout`. `padding`: append-layout rows hidden as
+// keys.
+Tensor dense_mask(const MaskSpec& spec, const SegmentShape& shape, Layout layout = Layout::append,
+                  const std::vector<int64_t>& padding = {});
 
 // Plans for segments padded to `shape` in append order, of which text_lengths[b] and memory_lengths[b] rows count.
-AttentionPlan dense_plan(const MaskSpec& spec, const SegmentShape& shape, const Tensor& text_lengths, const Tensor& memory_lengths);
-AttentionPlan block_plan(const MaskSpec& spec, const SegmentShape& shape, const Tensor& text_lengths, const Tensor& memory_lengths);
+AttentionPlan dense_plan(const MaskSpec& spec, const SegmentShape& shape, const Tensor& text_lengths,
+                         const Tensor& memory_lengths);
+AttentionPlan block_plan(const MaskSpec& spec, const SegmentShape& shape, const Tensor& text_lengths,
+                         const Tensor& memory_lengths);
 
 }  // namespace precis

@@ -40,9 +40,9 @@ class Decoder {
   at::ScalarType dtype() const { return dtype_; }
   at::Device device() const { return device_; }
   const std::string& fingerprint() const { return fingerprint_; }  // of the checkpoint's bytes
-  const Tensor& embedding_table() const { return embedding_; }      // [V, D]
-  const Tensor& classifier() const { return classifier_; }          // [V, D]; the embedding table where tied
-  std::vector<LoraTarget> linear_shapes() const;                    // every linear that LoRA can adapt
+  const Tensor& embedding_table() const { return embedding_; }     // [V, D]
+  const Tensor& classifier() const { return classifier_; }         // [V, D]; the embedding table where tied
+  std::vector<LoraTarget> linear_shapes() const;                   // every linear that LoRA can adapt
 
   Tensor embed(const Tensor& ids) const;  // int64 [...] to [..., D]
 
@@ -50,7 +50,8 @@ class Decoder {
   // their keys and values are added to it (inference only); else behind `input.past`.
   Tensor hidden(const DecoderInput& input, KvCache* cache = nullptr) const;
 
-  // Final hidden rows of an encoder pass, from `first_row` on: [B, S - first_row, D]. The last layer computes no others.
+  // Final hidden rows of an encoder pass, from `first_row` on: [B, S - first_row, D]. The last layer computes no
+  // others.
   Tensor encode(const EncoderPass& pass, int64_t first_row = 0) const;
 
   // Rotated keys and values of the rows `index` (int64 [B, A]) in every layer; the last layer computes nothing else.
@@ -72,8 +73,10 @@ class Decoder {
 
   void load_layer(int64_t index, const Checkpoint& checkpoint, std::set<std::string>& used);
   Heads project(const Layer& layer, int64_t index, const Tensor& x, const RopeTable& rope, const LoraSet* lora) const;
-  Tensor finish_layer(const Layer& layer, int64_t index, const Tensor& residual, const Tensor& attended, const LoraSet* lora) const;
-  Tensor run_layer(int64_t index, const Tensor& x, const RopeTable& rope, const AttentionPlan& plan, const LoraSet* lora) const;
+  Tensor finish_layer(const Layer& layer, int64_t index, const Tensor& residual, const Tensor& attended,
+                      const LoraSet* lora) const;
+  Tensor run_layer(int64_t index, const Tensor& x, const RopeTable& rope, const AttentionPlan& plan,
+                   const LoraSet* lora) const;
   Tensor norm(const Tensor& x, const Tensor& weight) const;
   RopeTable rope(const Tensor& position_ids) const;
   void refuse_window(const EncoderPass& pass) const;
@@ -87,7 +90,8 @@ class Decoder {
 };
 
 // A Hugging Face folder or a GGUF file. `dtype`: "auto", "float32" or "bfloat16"; `device`: "cpu" or "cuda".
-std::shared_ptr<const Decoder> load_decoder(const std::filesystem::path& path, const std::string& dtype = "float32", const std::string& device = "cpu");
+std::shared_ptr<const Decoder> load_decoder(const std::filesystem::path& path, const std::string& dtype = "float32",
+                                            const std::string& device = "cpu");
 
 // bf16 where the processor (or GPU) multiplies it natively, else fp32.
 at::ScalarType resolve_dtype(const std::string& name, at::Device device);

@@ -9,8 +9,8 @@ namespace precis {
 
 struct GenerateOptions {
   int64_t max_new_tokens = 64;
-  double temperature = 0;        // 0: greedy
-  int64_t top_k = 0;             // 0: all
+  double temperature = 0;  // 0: greedy
+  int64_t top_k = 0;       // 0: all
   double top_p = 1;
   std::vector<int64_t> end_ids;  // a context stops before any of these
   uint64_t seed = 1;             // of sampling
@@ -20,6 +20,7 @@ struct GenerateOptions {
 using OnToken = std::function<bool(int64_t row, int64_t id)>;
 
 // New tokens of each context of the input (labels are ignored). Runs without gradients.
-std::vector<std::vector<int64_t>> generate(const Decoder& decoder, const DecoderInput& input, const GenerateOptions& options, const OnToken& on_token = {});
+std::vector<std::vector<int64_t>> generate(const Decoder& decoder, const DecoderInput& input,
+                                           const GenerateOptions& options, const OnToken& on_token = {});
 
 }  // namespace precis

@@ -27,7 +27,8 @@ struct PastKeyValues {
 class KvCache {
  public:
   // Room for `capacity` entries of each of `batch` contexts in every layer.
-  KvCache(int64_t layers, int64_t batch, int64_t kv_heads, int64_t capacity, int64_t head_dim, at::TensorOptions options);
+  KvCache(int64_t layers, int64_t batch, int64_t kv_heads, int64_t capacity, int64_t head_dim,
+          at::TensorOptions options);
 
   void start_from(const PastKeyValues& past);
 

@@ -34,7 +34,8 @@ class LoraSet : public torch::nn::Module {
   // One of the linears that a joined product computes: its name and width.
   using Part = std::pair<const char*, int64_t>;
   // x W^T + bias with the updates of those `parts` (in the order of W's rows) that this set adapts.
-  Tensor apply(int64_t layer, const std::vector<Part>& parts, const Tensor& x, const Tensor& weight, const Tensor& bias) const;
+  Tensor apply(int64_t layer, const std::vector<Part>& parts, const Tensor& x, const Tensor& weight,
+               const Tensor& bias) const;
 
   // Dropout masks of the coming pass are drawn from this generator (training mode only).
   void set_dropout_generator(at::Generator generator) { dropout_generator_ = std::move(generator); }

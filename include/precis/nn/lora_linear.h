@@ -16,9 +16,11 @@ struct LoraSlice {
 };
 
 // x W^T + bias, and scale * B(A(mask x)) added to each slice. x [..., in], weight [out, in]; returns [..., out].
-Tensor lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const std::vector<LoraSlice>& slices, double scale);
+Tensor lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const std::vector<LoraSlice>& slices,
+                   double scale);
 
 // The same by LibTorch's own differentiable operations: the reference twin.
-Tensor reference_lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const std::vector<LoraSlice>& slices, double scale);
+Tensor reference_lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                             const std::vector<LoraSlice>& slices, double scale);
 
 }  // namespace precis

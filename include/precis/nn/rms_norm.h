@@ -1,4 +1,5 @@
-// RMSNorm with a frozen weight (Zhang & Sennrich, arXiv 1910.07467): one pass forward, one backward, mathematics in fp32.
+// RMSNorm with a frozen weight (Zhang & Sennrich, arXiv 1910.07467): one pass forward, one backward, mathematics in
+// fp32.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -29,7 +29,7 @@ class Tokenizer {
 
   virtual std::string token_bytes(int64_t id) const = 0;  // what the token stands for; its name if it is special
   virtual int64_t vocabulary_size() const = 0;
-  virtual std::string kind() const = 0;  // for people: "byte-level BPE", "SentencePiece"
+  virtual std::string kind() const = 0;                        // for people: "byte-level BPE", "SentencePiece"
   virtual bool strips_leading_space() const { return false; }  // decode drops the space that encode put in front
 
   bool is_special(int64_t id) const { return special_by_id_.count(id) > 0; }

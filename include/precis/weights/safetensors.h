@@ -14,7 +14,7 @@
 namespace precis {
 
 using at::Tensor;
-using TensorMap = std::map<std::string, Tensor>;       // by name, in order of name
+using TensorMap = std::map<std::string, Tensor>;  // by name, in order of name
 using Metadata = std::map<std::string, std::string>;
 
 class SafetensorsFile {

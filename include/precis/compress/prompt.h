@@ -41,11 +41,12 @@ class PromptBuilder {
 // The prompt of embedding memories: [BOS] ( <mem> m_1 ... m_M </mem> )* [<ae>] task (methods.md section 2.2).
 struct EmbeddingPrompt {
   bool bos = false;
-  bool sequential = true;  // every row counts from 0; else memory keeps its positions
-  Tensor ae_row;           // [D]
+  bool sequential = true;     // every row counts from 0; else memory keeps its positions
+  Tensor ae_row;              // [D]
   Tensor begin_row, end_row;  // [D], markers; undefined: none
 };
-DecoderInput embedding_prompt(const Decoder& decoder, int64_t bos_id, const EmbeddingPrompt& form, const Memory& memory, const TaskTokens& task);
+DecoderInput embedding_prompt(const Decoder& decoder, int64_t bos_id, const EmbeddingPrompt& form, const Memory& memory,
+                              const TaskTokens& task);
 
 // Sequential decoder positions of embedding memories (entry j of context b, after BOS and markers): fills
 // memory.position_ids and memory.next_position.

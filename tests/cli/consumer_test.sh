@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Installs the library into a folder of its own, builds examples/ against it with find_package, and runs the result.
+set -eu
+build="$1" root="$2"
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+cmake --install "$build" --prefix "$work/install" >/dev/null
+cmake -S "$root/examples" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$work/install" >/dev/null
+cmake --build "$work/build"
+"$work/install/bin/precis" --version
+"$work/build/last_tokens" --help >/dev/null
+"$work/build/last_tokens" train compressor.method=last-tokens --print-config | grep -q '"method": "last-tokens"'
+model="$root/models/SmolLM2-135M-Instruct.Q4_1.gguf"
+if [ ! -f "$model" ]; then
+  echo "the example is not run on a model: $model is not here"
+  exit 0
+fi
+"$work/build/complete" "$model" "The capital of France is" | grep -q Paris
+cd "$work"
+"$work/install/bin/precis" --quiet synth --out train.jsonl --count 8 --seed 1
+"$work/build/last_tokens" --quiet train compressor.method=last-tokens compressor.projector=none compressor.lora.rank=0 model.path="$model" \
+  data.train=train.jsonl train.steps=2 train.batch=2 run.dir=run
+"$work/build/last_tokens" --quiet eval model.path="$model" data.eval=train.jsonl eval.limit=2 eval.compressors=run eval.references=none run.dir=report | grep -q last-tokens-4

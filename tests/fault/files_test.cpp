@@ -1,0 +1,300 @@
+// Missing, truncated, corrupt and hostile files: each gives one clear Error, none a crash or a guess.
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "precis/compress/checkpoint.h"
+#include "precis/core/gguf.h"
+#include "precis/core/strings.h"
+#include "precis/data/batches.h"
+#include "precis/train/run_folder.h"
+#include "precis/weights/dequantize.h"
+#include "support.h"
+
+namespace precis {
+namespace {
+
+using testing::error_of;
+using testing::TemporaryFolder;
+using testing::tiny_decoder;
+using testing::write_text;
+using testing::write_tiny_model;
+
+std::string le64(uint64_t value) { return std::string(reinterpret_cast<const char*>(&value), 8); }
+std::string le32(uint32_t value) { return std::string(reinterpret_cast<const char*>(&value), 4); }
+std::string safetensors(const std::string& header, const std::string& data) {
+  return le64(header.size()) + header + data;
+}
+
+class HostileSafetensors : public ::testing::TestWithParam<std::pair<std::string, std::string>> {};
+
+TEST_P(HostileSafetensors, IsRefusedWithAReason) {
+  const TemporaryFolder folder;
+  write_text(folder / "t.safetensors", GetParam().first);
+  const std::string message = error_of([&] { SafetensorsFile file(folder / "t.safetensors"); });
+  EXPECT_NE(message.find(GetParam().second), std::string::npos) << message;
+  EXPECT_NE(message.find("t.safetensors"), std::string::npos);
+}
+
+const std::string eight(8, '\0');
+INSTANTIATE_TEST_SUITE_P(
+    All, HostileSafetensors,
+    ::testing::Values(
+        std::pair{std::string("abc"), "too short"}, std::pair{le64(UINT64_MAX) + "{}", "cut short"},
+        std::pair{safetensors("[1]", ""), "not an object"}, std::pair{safetensors("{\"a\":", ""), "not valid JSON"},
+        std::pair{safetensors("{\"a\xff\":1}", ""), "not valid JSON"},
+        std::pair{
+            safetensors(
+                R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",
+                eight),
+            "stands twice"},
+        std::pair{safetensors(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,80]}})", eight), "outside the file"},
+        std::pair{safetensors(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", eight), "outside the file"},
+        std::pair{safetensors(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", eight), "disagree"},
+        std::pair{safetensors(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}})", eight),
+                  "impossible shape"},
+        std::pair{safetensors(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", eight), "bad number"},
+        std::pair{
+            safetensors(
+                R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+                eight),
+            "overlaps"},
+        std::pair{safetensors(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", eight), "does not cover"},
+        std::pair{safetensors(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", eight), "hole"},
+        std::pair{safetensors(R"({"a":{"dtype":"Q9","shape":[1],"data_offsets":[0,4]}})", eight),
+                  "unsupported dtype"}));
+
+TEST(Safetensors, RoundTripIsExactInEveryDtype) {
+  const TemporaryFolder folder;
+  TensorMap tensors = {{"f", torch::randn({3, 5})},
+                       {"h", torch::randn({7}).to(torch::kHalf)},
+                       {"b", torch::randn({2, 2}).to(torch::kBFloat16)},
+                       {"i", torch::tensor({1, -2})},
+                       {"u", torch::ones({3}, torch::kByte)},
+                       {"t", torch::ones({1}, torch::kBool)},
+                       {"d", torch::randn({2}).to(torch::kDouble)}};
+  write_safetensors(folder / "t.safetensors", tensors, {{"key", "value"}});
+  const SafetensorsFile file(folder / "t.safetensors");
+  for (const auto& [name, tensor] : tensors) EXPECT_TRUE(file.tensor(name).equal(tensor)) << name;
+  EXPECT_EQ(file.metadata().at("key"), "value");
+  EXPECT_NE(error_of([&] { file.tensor("none"); }).find("missing"), std::string::npos);
+}
+
+std::string gguf(uint64_t tensors, uint64_t keys, const std::string& rest) {
+  return "GGUF" + le32(3) + le64(tensors) + le64(keys) + rest;
+}
+std::string gguf_text(const std::string& text) { return le64(text.size()) + text; }
+
+class HostileGguf : public ::testing::TestWithParam<std::pair<std::string, std::string>> {};
+
+TEST_P(HostileGguf, IsRefusedWithAReason) {
+  const TemporaryFolder folder;
+  write_text(folder / "m.gguf", GetParam().first);
+  const std::string message = error_of([&] { GgufFile file(folder / "m.gguf"); });
+  EXPECT_NE(message.find(GetParam().second), std::string::npos) << message;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, HostileGguf,
+    ::testing::Values(
+        std::pair{std::string("NOPE"), "not a GGUF"},
+        std::pair{std::string("GGUF") + le32(99) + le64(0) + le64(0), "version"},
+        std::pair{gguf(0, UINT64_MAX, ""), "larger than the file"},
+        std::pair{gguf(UINT64_MAX, 0, ""), "larger than the file"},
+        std::pair{gguf(0, 1, le64(1u << 30) + "abcdefghijklmnop"), "ends in the middle"},
+        std::pair{gguf(0, 1, gguf_text("k") + le32(77) + eight), "unknown metadata type"},
+        std::pair{gguf(0, 1, gguf_text("k") + le32(9) + le32(4) + le64(UINT64_MAX)), "larger than the file"},
+        std::pair{gguf(1, 0, gguf_text("t") + le32(9) + std::string(40, '\1')), "axes"},
+        std::pair{gguf(1, 0, gguf_text("t") + le32(1) + le64(UINT64_MAX) + le32(0) + le64(0)),
+                  "impossible tensor size"},
+        std::pair{gguf(1, 0, gguf_text("t") + le32(1) + le64(4) + le32(0) + le64(1u << 30)), "outside the file"}));
+
+TEST(Gguf, DataPastTheEndAndUnknownTypesAreErrors) {
+  const TemporaryFolder folder;
+  const auto write = [&](uint32_t type) {
+    write_text(folder / "m.gguf",
+               gguf(1, 0, gguf_text("t") + le32(1) + le64(64) + le32(type) + le64(0)) + std::string(64, '\0'));
+  };
+  write(0);
+  EXPECT_NE(error_of([&] { dequantize(GgufFile(folder / "m.gguf"), "t"); }).find("past the end"), std::string::npos);
+  write(99);
+  EXPECT_NE(error_of([&] { dequantize(GgufFile(folder / "m.gguf"), "t"); }).find("unsupported quantisation"),
+            std::string::npos);
+}
+
+// One block of a type whose bytes are known, against values worked out by hand from ggml's block layouts.
+TEST(Gguf, BlocksDequantiseToTheirDefinition) {
+  const TemporaryFolder folder;
+  const auto values = [&](uint32_t type, int64_t weights, const std::string& block) {
+    const std::string head =
+        gguf(1, 0, gguf_text("t") + le32(1) + le64(static_cast<uint64_t>(weights)) + le32(type) + le64(0));
+    write_text(folder / "m.gguf", head + std::string((32 - head.size() % 32) % 32, '\0') + block);
+    return dequantize(GgufFile(folder / "m.gguf"), "t");
+  };
+  const std::string half_one("\x00\x3c", 2), half_two("\x00\x40", 2), half_half("\x00\x38", 2);
+  const Tensor q8 = values(8, 32, half_half + std::string("\x02\xfe", 2) + std::string(30, '\0'));
+  EXPECT_EQ(q8[0].item<float>(), 1.0f);
+  EXPECT_EQ(q8[1].item<float>(), -1.0f);
+  const Tensor q4 = values(2, 32, half_two + std::string(16, '\x9f'));  // low nibble 15, high 9
+  EXPECT_EQ(q4[0].item<float>(), 14.0f);
+  EXPECT_EQ(q4[16].item<float>(), 2.0f);
+  const Tensor q41 = values(3, 32, half_two + half_one + std::string(16, '\x21'));
+  EXPECT_EQ(q41[0].item<float>(), 3.0f);
+  EXPECT_EQ(q41[31].item<float>(), 5.0f);
+  const Tensor q50 =
+      values(6, 32, half_one + std::string("\x01\x00\x00\x80", 4) + std::string(16, '\x00'));  // bits 0 and 31
+  EXPECT_EQ(q50[0].item<float>(), 0.0f);
+  EXPECT_EQ(q50[1].item<float>(), -16.0f);
+  EXPECT_EQ(q50[31].item<float>(), 0.0f);
+  const Tensor q51 = values(7, 32, half_one + half_two + std::string("\x02\x00\x00\x00", 4) + std::string(16, '\x03'));
+  EXPECT_EQ(q51[0].item<float>(), 5.0f);
+  EXPECT_EQ(q51[1].item<float>(), 21.0f);
+  // Q4_K: all scales 1 (low 6 bits), all minima 0; sub-block 0 takes low nibbles, 1 high ones.
+  std::string scales(12, '\0');
+  for (int j = 0; j < 4; ++j) scales[static_cast<size_t>(j)] = 1;
+  for (int j = 8; j < 12; ++j) scales[static_cast<size_t>(j)] = 1;
+  const Tensor q4k = values(12, 256, half_two + half_one + scales + std::string(128, '\x53'));
+  EXPECT_EQ(q4k[0].item<float>(), 6.0f);
+  EXPECT_EQ(q4k[32].item<float>(), 10.0f);
+  EXPECT_EQ(q4k[255].item<float>(), 10.0f);
+  // Q6_K: low nibble 1, high bits 2 -> 33 - 32 = 1, scale 3, d 2.
+  const Tensor q6k =
+      values(14, 256, std::string(128, '\x11') + std::string(64, '\xaa') + std::string(16, '\x03') + half_two);
+  EXPECT_TRUE(q6k.eq(6).all().item<bool>());
+}
+
+TEST(Models, StrictReadingNamesWhatIsWrong) {
+  const TemporaryFolder folder;
+  write_tiny_model(folder.path());
+  const auto message = [&] { return error_of([&] { load_decoder(folder.path()); }); };
+  TensorMap tensors = SafetensorsFile(folder / "model.safetensors").tensors();
+  for (auto& [name, tensor] : tensors) tensor = tensor.clone();
+  const auto rewrite = [&](const TensorMap& t) { write_safetensors(folder / "model.safetensors", t); };
+
+  TensorMap missing = tensors;
+  missing.erase("model.layers.1.mlp.up_proj.weight");
+  rewrite(missing);
+  EXPECT_NE(message().find("model.layers.1.mlp.up_proj.weight is missing"), std::string::npos);
+  TensorMap extra = tensors;
+  extra["model.layers.2.mlp.up_proj.weight"] = torch::zeros({1});
+  rewrite(extra);
+  EXPECT_NE(message().find("model.layers.2.mlp.up_proj.weight"), std::string::npos);
+  TensorMap bent = tensors;
+  bent["model.norm.weight"] = torch::zeros({31});
+  rewrite(bent);
+  EXPECT_NE(message().find("wrong shape"), std::string::npos);
+  rewrite(tensors);
+  write_tiny_model(folder.path(), {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 2.0}}}});
+  EXPECT_NE(message().find("yarn"), std::string::npos);
+  write_tiny_model(folder.path(), {{"model_type", "gpt_neox"}});
+  EXPECT_NE(message().find("gpt_neox"), std::string::npos);
+  write_tiny_model(folder.path(), {{"num_hidden_layers", -1}});
+  EXPECT_NE(message().find("num_hidden_layers"), std::string::npos);
+}
+
+TEST(Models, ShardedCheckpointEqualsTheSingleFile) {
+  const TemporaryFolder folder;
+  write_tiny_model(folder.path());
+  const auto whole = load_decoder(folder.path());
+  TensorMap tensors = SafetensorsFile(folder / "model.safetensors").tensors(), first, second;
+  Json map = Json::object();
+  for (auto& [name, tensor] : tensors) {
+    const bool early = first.size() * 2 < tensors.size();
+    (early ? first : second)[name] = tensor.clone();
+    map[name] = early ? "a.safetensors" : "b.safetensors";
+  }
+  std::filesystem::remove(folder / "model.safetensors");
+  write_safetensors(folder / "a.safetensors", first);
+  write_safetensors(folder / "b.safetensors", second);
+  write_json(folder / "model.safetensors.index.json", {{"weight_map", map}});
+  const auto sharded = load_decoder(folder.path());
+  EXPECT_EQ(sharded->fingerprint(), whole->fingerprint());
+  EXPECT_TRUE(sharded->embedding_table().equal(whole->embedding_table()));
+  map["model.norm.weight"] = "../evil.safetensors";
+  write_json(folder / "model.safetensors.index.json", {{"weight_map", map}});
+  EXPECT_NE(error_of([&] { load_decoder(folder.path()); }).find("bad shard name"), std::string::npos);
+}
+
+class BrokenDataSet : public ::testing::TestWithParam<std::pair<std::string, std::string>> {};
+
+TEST_P(BrokenDataSet, IsRefusedWithAReason) {
+  const TemporaryFolder folder;
+  write_text(folder / "d.jsonl", GetParam().first);
+  const std::string message = error_of([&] { read_qa(folder / "d.jsonl"); });
+  EXPECT_NE(message.find(GetParam().second), std::string::npos) << message;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, BrokenDataSet,
+    ::testing::Values(std::pair{std::string(""), "no questions"},
+                      std::pair{std::string("{\"header\":{}}\n"), "no questions"},
+                      std::pair{std::string("{\"header\":{}}\n{\"context\": \"c\", \"qas\": ["), "line 2"},
+                      std::pair{
+                          std::string(R"({"context": "c", "qas": [{"qid": "1", "question": "q", "answers": []}]})"),
+                          "without answers"},
+                      std::pair{std::string(R"({"context": " ", "qas": []})"), "empty context"},
+                      std::pair{std::string(R"({"context": 3, "qas": []})"), "wrong type"},
+                      std::pair{std::string("{\"context\": \"\xff\", \"qas\": []}"), "not valid JSON"}));
+
+TEST(Compressors, AnotherBaseModelOrTokenizerIsRefusedWithBothNames) {
+  const TemporaryFolder folder;
+  const auto config = compressor_defaults("pic");
+  CompressorConfig small = config;
+  small.segment_length = 16;
+  small.lora.rank = 2;
+  const auto compressor = CompressorRegistry::built_in().make(small, {tiny_decoder(), 1, true, "tokenizer-hash", 1});
+  save_compressor(folder.path(), *compressor);
+  write_text(folder / "tok/tokenizer.json",
+             R"({"model": {"vocab": {"a": 0}, "merges": []}, "pre_tokenizer": {"type": "ByteLevel"}})");
+  const auto tokenizer = load_tokenizer(folder / "tok");
+  const std::string other_tokenizer =
+      error_of([&] { load_compressor(folder.path(), CompressorRegistry::built_in(), tiny_decoder(), *tokenizer); });
+  EXPECT_NE(other_tokenizer.find("another tokenizer"), std::string::npos);
+  EXPECT_NE(other_tokenizer.find("tokenizer-hash"), std::string::npos);
+  Json json = read_json(folder / "compressor.json");
+  json["base_fingerprint"] = "0123";
+  write_json(folder / "compressor.json", json);
+  const std::string other_model =
+      error_of([&] { load_compressor(folder.path(), CompressorRegistry::built_in(), tiny_decoder(), *tokenizer); });
+  EXPECT_NE(other_model.find("another base model"), std::string::npos);
+  EXPECT_NE(other_model.find("0123"), std::string::npos);
+  EXPECT_NE(other_model.find(tiny_decoder()->fingerprint()), std::string::npos);
+}
+
+TEST(Compressors, TensorsThatDoNotFitAreAllNamed) {
+  CompressorConfig small = compressor_defaults("pic");
+  small.segment_length = 16;
+  small.lora.rank = 2;
+  const auto compressor = CompressorRegistry::built_in().make(small, {tiny_decoder(), 1, true, "", 1});
+  TensorMap tensors = trained_tensors(*compressor);
+  tensors.erase("ae_row");
+  tensors["memory_rows"] = torch::zeros({1, 32});
+  tensors["surplus"] = torch::zeros({1});
+  const std::string message = error_of([&] { load_trained_tensors(*compressor, tensors, "file"); });
+  for (const char* part : {"ae_row is missing", "memory_rows has shape", "surplus is unknown"})
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+}
+
+TEST(Compressors, FieldsThatContradictEachOtherAreErrors) {
+  const auto message = [](const std::function<void(CompressorConfig&)>& change) {
+    CompressorConfig c = compressor_defaults("pic");
+    c.segment_length = 16;
+    change(c);
+    return error_of([&] { CompressorRegistry::built_in().make(c, {tiny_decoder(), 1, true, "", 1}); });
+  };
+  EXPECT_NE(message([](auto& c) { c.chunk = 6; }).find("compressor.chunk"), std::string::npos);
+  EXPECT_NE(message([](auto& c) { c.carrier = "kv"; }).find("compressor.projector"), std::string::npos);
+  EXPECT_NE(message([](auto& c) {
+              c.memory_markers = true;
+              c.positions = "epl";
+            }).find("memory_markers"),
+            std::string::npos);
+  EXPECT_NE(message([](auto& c) { c.method = "pci"; }).find("did you mean pic?"), std::string::npos);
+  EXPECT_NE(message([](auto& c) {
+              c.method = "comprexit";
+              c.ratio = 200;
+            }).find("compressor.ratio"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace precis

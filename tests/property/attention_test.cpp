@@ -1,0 +1,151 @@
+// Every fast path against its slow twin: block plans against the dense mask, fused operations against LibTorch's own.
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "precis/core/strings.h"
+#include "precis/mask/mask_spec.h"
+#include "precis/nn/cross_entropy.h"
+#include "precis/nn/lora_linear.h"
+#include "precis/nn/rms_norm.h"
+#include "precis/nn/rope.h"
+#include "precis/nn/swiglu.h"
+#include "support.h"
+
+namespace precis {
+namespace {
+
+double largest_difference(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
+
+struct GridPoint {
+  std::string preset;
+  int64_t prefix, chunk, group;
+  std::vector<int64_t> texts;  // lengths of the contexts of one batch
+};
+
+class BlockPlan : public ::testing::TestWithParam<GridPoint> {};
+
+TEST_P(BlockPlan, EqualsTheDenseMaskForwardAndBackward) {
+  const GridPoint& p = GetParam();
+  MaskConfig config;
+  config.preset = p.preset == "window" ? "pic" : p.preset;
+  if (p.preset == "window") {
+    config.memory_to_text = "window";
+    config.window = 2;
+    config.memory_to_memory = "self_only";
+    config.memory_sees_prefix = "no";
+  }
+  const MaskSpec spec = mask_spec(config);
+  std::vector<int64_t> slots;
+  SegmentShape shape{p.prefix, 0, p.chunk, p.group, 0};
+  for (const int64_t text : p.texts) {
+    slots.push_back(slots_of(text, p.chunk, p.group));
+    shape.text = std::max(shape.text, text);
+    shape.slots = std::max(shape.slots, slots.back());
+  }
+  const int64_t B = static_cast<int64_t>(p.texts.size()), S = shape.rows(), H = 4, K = 2, d = 8;
+  const Tensor text_lengths = torch::tensor(p.texts), memory_lengths = torch::tensor(slots);
+  torch::manual_seed(1);
+  const Tensor q = torch::randn({B, H, S, d}).requires_grad_(), k = torch::randn({B, K, S, d}).requires_grad_(),
+               v = torch::randn({B, K, S, d}).requires_grad_();
+
+  // Only rows that are no padding count.
+  const Tensor real = torch::cat({torch::ones({B, p.prefix}, torch::kBool), length_mask(text_lengths, shape.text),
+                                  length_mask(memory_lengths, shape.slots)},
+                                 1)
+                          .view({B, 1, S, 1});
+  const Tensor weight = torch::randn({B, H, S, d}) * real;
+  const auto run = [&](const AttentionPlan& plan) {
+    const Tensor out = attend(q, k, v, plan) * real;
+    const auto gradients = torch::autograd::grad({(out * weight).sum()}, {q, k, v});
+    return std::vector<Tensor>{out, gradients[0], gradients[1], gradients[2]};
+  };
+  const auto fast = run(block_plan(spec, shape, text_lengths, memory_lengths)),
+             slow = run(dense_plan(spec, shape, text_lengths, memory_lengths));
+  for (size_t i = 0; i < fast.size(); ++i) EXPECT_LT(largest_difference(fast[i], slow[i]), 1e-5) << "tensor " << i;
+
+  AttentionPlan trimmed = block_plan(spec, shape, text_lengths, memory_lengths);
+  trimmed.first_output_row = shape.prefix + shape.text;
+  EXPECT_LT(largest_difference(attend(q, k, v, trimmed) * real.narrow(2, trimmed.first_output_row, shape.slots),
+                               slow[0].narrow(2, trimmed.first_output_row, shape.slots)),
+            1e-5);
+}
+
+std::vector<GridPoint> grid() {
+  std::vector<GridPoint> points;
+  for (const char* preset : {"pic", "pic-strict", "pic-recurrent", "pic-triangular", "pic-block", "icae", "window"}) {
+    for (const int64_t prefix : {0, 1}) {
+      points.push_back({preset, prefix, 4, 1, {12}});
+      points.push_back({preset, prefix, 4, 2, {13, 5, 1}});
+      points.push_back({preset, prefix, 8, 2, {30, 16}});
+      points.push_back({preset, prefix, 5, 5, {9, 7}});
+      points.push_back({preset, prefix, 64, 16, {20, 100}});
+    }
+  }
+  return points;
+}
+INSTANTIATE_TEST_SUITE_P(Grid, BlockPlan, ::testing::ValuesIn(grid()));
+
+TEST(Attention, AnchorPlanEqualsItsDenseMask) {
+  torch::manual_seed(2);
+  const Tensor q = torch::randn({2, 4, 7, 8}), k = torch::randn({2, 2, 7, 8}), v = torch::randn({2, 2, 7, 8});
+  const Tensor lengths = torch::tensor({7, 4}), anchors = torch::tensor({{1, 4}, {2, 7}});  // 7 stands for none
+  Tensor mask = torch::ones({2, 7, 7}, torch::kBool).tril();
+  mask[0][1].fill_(true);
+  mask[0][4].fill_(true);
+  mask[1][2].fill_(true);
+  mask = mask.logical_and(length_mask(lengths, 7).unsqueeze(1)).logical_or(torch::eye(7).to(torch::kBool)).unsqueeze(1);
+  const Tensor real = length_mask(lengths, 7).view({2, 1, 7, 1});
+  const Tensor fast = attend(q, k, v, AttentionPlan::causal_with_anchors(anchors, lengths)) * real;
+  EXPECT_LT(largest_difference(fast, attend(q, k, v, AttentionPlan::dense(mask)) * real), 1e-5);
+}
+
+// Values and gradients of two differentiable functions of the same leaves agree.
+template <class Fast, class Slow>
+void expect_twins(const Fast& fast, const Slow& slow, const std::vector<Tensor>& leaves, double tolerance) {
+  const Tensor a = fast(), b = slow(), weight = torch::randn_like(a);
+  EXPECT_LT(largest_difference(a, b), tolerance);
+  const auto ga = torch::autograd::grad({(a * weight).sum()}, leaves),
+             gb = torch::autograd::grad({(b * weight).sum()}, leaves);
+  for (size_t i = 0; i < ga.size(); ++i) EXPECT_LT(largest_difference(ga[i], gb[i]), tolerance * 10) << "leaf " << i;
+}
+
+TEST(Twins, RmsNorm) {
+  const Tensor x = torch::randn({3, 5, 48}).requires_grad_(), w = torch::rand({48}) + 0.5;
+  expect_twins([&] { return frozen_rms_norm(x, w, 1e-5); }, [&] { return reference_rms_norm(x, w, 1e-5); }, {x}, 1e-5);
+}
+
+TEST(Twins, Rope) {
+  const Tensor x = torch::randn({2, 5, 3, 8}).transpose(1, 2).requires_grad_(),
+               positions = torch::tensor({{0, 1, 2, 9, 4}, {7, 7, 8, 100, 3}});
+  const RopeTable table = rope_table(positions, rope_frequencies(8, 1e4, {}), torch::kFloat);
+  expect_twins([&] { return apply_rope(x, table); }, [&] { return reference_rope(x, table); }, {x}, 1e-5);
+}
+
+TEST(Twins, SwiGlu) {
+  const Tensor x = torch::randn({4, 6, 20}).requires_grad_();
+  expect_twins([&] { return swiglu(x); }, [&] { return reference_swiglu(x); }, {x}, 1e-5);
+}
+
+TEST(Twins, LoraLinear) {
+  const Tensor x = torch::randn({2, 5, 12}).requires_grad_(), w = torch::randn({10, 12}), bias = torch::randn({10});
+  const Tensor a1 = torch::randn({3, 12}).requires_grad_(), b1 = torch::randn({4, 3}).requires_grad_(),
+               a2 = torch::randn({3, 12}).requires_grad_(), b2 = torch::randn({2, 3}).requires_grad_();
+  const std::vector<LoraSlice> slices = {{0, a1, b1, {}}, {6, a2, b2, torch::rand({2, 5, 12}).gt(0.5) / 0.5}};
+  for (const Tensor& offset : {bias, Tensor()}) {
+    expect_twins([&] { return lora_linear(x, w, offset, slices, 0.5); },
+                 [&] { return reference_lora_linear(x, w, offset, slices, 0.5); }, {x, a1, b1, a2, b2}, 1e-5);
+  }
+}
+
+TEST(Twins, LinearCrossEntropyInBlocksOfAnySize) {
+  const Tensor rows = torch::randn({11, 16}).requires_grad_(), weight = torch::randn({30, 16}),
+               targets = torch::randint(0, 30, {11});
+  for (const int64_t block : {1, 4, 64}) {
+    expect_twins([&] { return linear_cross_entropy_sum(rows, weight, targets, block); },
+                 [&] { return at::cross_entropy_loss(torch::linear(rows, weight), targets, {}, at::Reduction::Sum); },
+                 {rows}, 2e-4);
+  }
+}
+
+}  // namespace
+}  // namespace precis

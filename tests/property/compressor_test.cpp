@@ -1,0 +1,256 @@
+// What holds for every compressor: padding and batching never change a result, the decoder is never touched, one batch
+// can be learned by heart, a saved compressor comes back as it was.
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "precis/compress/checkpoint.h"
+#include "precis/config/schema.h"
+#include "precis/core/hash.h"
+#include "precis/core/strings.h"
+#include "precis/model/generate.h"
+#include "precis/train/adamw.h"
+#include "support.h"
+
+namespace precis {
+namespace {
+
+using testing::one_of;
+using testing::random_contexts;
+using testing::tiny_decoder;
+
+struct Case {
+  std::string name;
+  std::vector<std::string> overrides;
+};
+
+std::shared_ptr<Compressor> make(const Case& c) {
+  std::vector<std::string> overrides = c.overrides;
+  overrides.insert(overrides.end(), {"compressor.segment_length=16", "compressor.lora.dropout=0"});
+  if (c.name != "comprexit") overrides.insert(overrides.end(), {"compressor.lora.rank=4", "compressor.lora.alpha=8"});
+  const Config config = resolve_config(config_layers("", overrides));
+  auto compressor = CompressorRegistry::built_in().make(config.compressor, {tiny_decoder(), 1, true, "hash", 5});
+  const torch::NoGradGuard no_gradient;  // B starts at zero; random values show more
+  const at::Generator generator = at::detail::createCPUGenerator(3);
+  for (auto& parameter : compressor->named_parameters()) {
+    if (parameter.key().ends_with(".B")) parameter.value().normal_(0, 0.1, generator);
+  }
+  return compressor;
+}
+
+TaskTokens questions(Task task, const std::vector<int64_t>& lengths, const std::vector<int64_t>& memory_index,
+                     bool training) {
+  const TokenBatch tokens = random_contexts(lengths, 9);
+  Tensor labels = tokens.ids.clone();
+  labels.masked_fill_(length_mask(tokens.lengths, tokens.ids.size(1)).logical_not(), -100);
+  return {task, tokens.ids, tokens.lengths, training ? labels : Tensor(), torch::tensor(memory_index, torch::kLong)};
+}
+
+class EveryCompressor : public ::testing::TestWithParam<Case> {};
+
+TEST_P(EveryCompressor, ABatchOfUnequalContextsEqualsEachAlone) {
+  const auto compressor = make(GetParam());
+  compressor->eval();
+  const TokenBatch contexts = random_contexts({37, 5, 16, 1});
+  const TaskTokens task = questions(Task::qa, {6, 3, 9, 4}, {0, 1, 2, 3}, false);
+  const torch::NoGradGuard no_gradient;
+  const Decoder& decoder = compressor->decoder();
+  const DecoderInput together = compressor->prompt(compressor->compress(contexts), task);
+  const Tensor rows = decoder.hidden(together);
+  for (int64_t b = 0; b < 4; ++b) {
+    const TaskTokens own{
+        Task::qa, task.ids.narrow(0, b, 1), task.lengths.narrow(0, b, 1), {}, torch::zeros({1}, torch::kLong)};
+    const DecoderInput alone = compressor->prompt(compressor->compress(one_of(contexts, b)), own);
+    const int64_t n = alone.lengths[0].item<int64_t>();
+    ASSERT_EQ(n, together.lengths[b].item<int64_t>());
+    EXPECT_TRUE(alone.position_ids[0].narrow(0, 0, n).equal(together.position_ids[b].narrow(0, 0, n)));
+    EXPECT_LT((decoder.hidden(alone)[0].narrow(0, 0, n) - rows[b].narrow(0, 0, n)).abs().max().item<double>(), 1e-5)
+        << "context " << b;
+  }
+}
+
+TEST_P(EveryCompressor, GenerationInABatchEqualsEachAlone) {
+  const auto compressor = make(GetParam());
+  compressor->eval();
+  const TokenBatch contexts = random_contexts({30, 7});
+  const TaskTokens task = questions(Task::qa, {6, 3}, {0, 1}, false);
+  const torch::NoGradGuard no_gradient;
+  const auto together =
+      generate(compressor->decoder(), compressor->prompt(compressor->compress(contexts), task), {.max_new_tokens = 8});
+  for (int64_t b = 0; b < 2; ++b) {
+    const TaskTokens own{
+        Task::qa, task.ids.narrow(0, b, 1), task.lengths.narrow(0, b, 1), {}, torch::zeros({1}, torch::kLong)};
+    const auto alone =
+        generate(compressor->decoder(), compressor->prompt(compressor->compress(one_of(contexts, b)), own),
+                 {.max_new_tokens = 8});
+    EXPECT_EQ(alone[0], together[static_cast<size_t>(b)]);
+  }
+}
+
+TEST_P(EveryCompressor, LearnsOneBatchByHeartAndLeavesTheDecoderUntouched) {
+  const auto compressor = make(GetParam());
+  const auto fingerprint = [&] {
+    Hasher hasher;
+    const Decoder& d = compressor->decoder();
+    hasher.update(d.embedding_table().data_ptr(), d.embedding_table().nbytes());
+    const torch::NoGradGuard no_gradient;  // its output depends on every weight
+    const Tensor out =
+        d.hidden({d.embed(torch::arange(8).unsqueeze(0)), torch::tensor({8}), torch::arange(8).unsqueeze(0)});
+    hasher.update(out.data_ptr(), out.nbytes());
+    return hasher.hex();
+  };
+  const std::string before = fingerprint();
+  const TokenBatch contexts = random_contexts({20, 13});
+  const TaskTokens task = questions(Task::lm, {4, 4}, {0, 1}, true);
+  TrainConfig train;
+  AdamW optimizer(trained_tensors(*compressor), train);
+  compressor->train();
+  double first = 0, loss = 0;
+  for (int step = 0; step < 400; ++step) {
+    optimizer.zero_gradients();
+    const LossSum sum = decoder_loss(compressor->decoder(), compressor->prompt(compressor->compress(contexts), task));
+    const Tensor mean = sum.sum / sum.count;
+    mean.backward();
+    optimizer.clip_gradients(1);
+    optimizer.step(1e-2);
+    loss = mean.item<double>();
+    if (step == 0) first = loss;
+    if (loss < 0.05) break;
+  }
+  EXPECT_LT(loss, 0.05) << "started at " << first;
+  EXPECT_EQ(fingerprint(), before);
+}
+
+TEST_P(EveryCompressor, GradientsEqualFiniteDifferences) {
+  const auto compressor = make(GetParam());
+  compressor->eval();
+  const TokenBatch contexts = random_contexts({18});
+  const TaskTokens task = questions(Task::lm, {5}, {0}, true);
+  const auto loss = [&] {
+    const LossSum sum = decoder_loss(compressor->decoder(), compressor->prompt(compressor->compress(contexts), task));
+    return sum.sum / sum.count;
+  };
+  loss().backward();
+  for (auto& parameter : compressor->named_parameters()) {
+    const Tensor gradient = parameter.value().grad();
+    if (!gradient.defined() || gradient.abs().max().item<double>() < 1e-2) continue;
+    const Tensor direction = gradient / gradient.norm();  // along the gradient the derivative is its norm
+    const torch::NoGradGuard no_gradient;
+    Tensor value = parameter.value();
+    const double h = 2e-3;
+    value.add_(direction, h);
+    const double above = loss().item<double>();
+    value.sub_(direction, 2 * h);
+    const double below = loss().item<double>();
+    value.add_(direction, h);
+    const double expected = gradient.norm().item<double>();
+    EXPECT_NEAR((above - below) / (2 * h), expected, 0.02 * expected + 2e-3) << parameter.key();
+  }
+}
+
+TEST_P(EveryCompressor, SavedAndLoadedGivesTheSameMemory) {
+  const auto compressor = make(GetParam());
+  compressor->eval();
+  const testing::TemporaryFolder folder;
+  save_compressor(folder.path(), *compressor);
+  auto other = CompressorRegistry::built_in().make(compressor->config(), {tiny_decoder(), 1, true, "hash", 99});
+  other->eval();
+  load_trained_tensors(*other, SafetensorsFile(folder / "compressor.safetensors").tensors(), "saved");
+  const TokenBatch contexts = random_contexts({23, 9});
+  const TaskTokens task = questions(Task::qa, {4, 4}, {0, 1}, false);
+  const torch::NoGradGuard no_gradient;
+  const Tensor a = compressor->decoder().hidden(compressor->prompt(compressor->compress(contexts), task));
+  EXPECT_TRUE(a.equal(other->decoder().hidden(other->prompt(other->compress(contexts), task))));
+}
+
+TEST_P(EveryCompressor, TheBlockPlanEqualsTheDenseMask) {
+  Case dense = GetParam();
+  dense.overrides.push_back("compressor.attention_path=dense");
+  const auto fast = make(GetParam()), slow = make(dense);
+  fast->eval();
+  slow->eval();
+  const TokenBatch contexts = random_contexts({37, 12, 3});
+  const TaskTokens task = questions(Task::qa, {4, 4, 4}, {0, 1, 2}, false);
+  const torch::NoGradGuard no_gradient;
+  const DecoderInput a = fast->prompt(fast->compress(contexts), task), b = slow->prompt(slow->compress(contexts), task);
+  const Tensor real = length_mask(a.lengths, a.rows.size(1)).unsqueeze(2);
+  EXPECT_LT(((fast->decoder().hidden(a) - slow->decoder().hidden(b)) * real).abs().max().item<double>(), 1e-5);
+}
+
+const std::vector<Case> cases = {
+    {"pic", {"compressor.method=pic"}},
+    {"pic_c8", {"compressor.method=pic", "compressor.chunk=8", "compressor.positions=epl"}},
+    {"pic_kv",
+     {"compressor.method=pic", "compressor.carrier=kv", "compressor.projector=none", "compressor.positions=chunk_end"}},
+    {"pic_recurrent",
+     {"compressor.method=pic", "compressor.mask.preset=pic-recurrent", "compressor.layout=interleave",
+      "compressor.chunk=8"}},
+    {"pic_block", {"compressor.method=pic", "compressor.mask.preset=pic-block", "compressor.memory_rows=shared"}},
+    {"pic_triangular",
+     {"compressor.method=pic", "compressor.mask.preset=pic-triangular", "compressor.memory_markers=true"}},
+    {"icae", {"compressor.method=icae"}},
+    {"x500", {"compressor.method=500x"}},
+    {"x500_epl", {"compressor.method=500x", "compressor.positions=epl"}},
+    {"sac_full", {"compressor.method=sac"}},
+    {"sac_anchors", {"compressor.method=sac", "compressor.sac.attention=anchors"}},
+    {"sac_causal", {"compressor.method=sac", "compressor.sac.attention=causal"}},
+    {"mean_pool", {"compressor.method=mean-pool"}},
+    {"comprexit",
+     {"compressor.method=comprexit", "compressor.comprexit.window=8", "compressor.comprexit.gate_width=16",
+      "compressor.comprexit.metric_width=16"}}};
+INSTANTIATE_TEST_SUITE_P(All, EveryCompressor, ::testing::ValuesIn(cases),
+                         [](const auto& point) { return point.param.name; });
+
+TEST(Layouts, InterleavedAndAppendedMemoryIsEqualWithEqualPositions) {
+  const Case append{"pic", {"compressor.method=pic", "compressor.positions=chunk_end", "compressor.chunk=8"}};
+  Case interleave = append;
+  interleave.overrides.push_back("compressor.layout=interleave");
+  const auto a = make(append), b = make(interleave);
+  a->eval();
+  b->eval();
+  const torch::NoGradGuard no_gradient;
+  const TokenBatch contexts = random_contexts({30});
+  EXPECT_TRUE(std::get<EmbeddingMemory>(a->compress(contexts).content)
+                  .rows.equal(std::get<EmbeddingMemory>(b->compress(contexts).content).rows));
+}
+
+TEST(Contexts, EmptyAndTooLongAreErrors) {
+  const auto compressor = make({"pic", {"compressor.method=pic"}});
+  EXPECT_NE(testing::error_of([&] {
+              compressor->compress(random_contexts({3, 0}));
+            }).find("empty context"),
+            std::string::npos);
+  EXPECT_NE(testing::error_of([&] { compressor->compress(random_contexts({300})); }).find("positions"),
+            std::string::npos);
+}
+
+TEST(Decoding, WithTheCompressorOffTheOutputIsThePlainDecoders) {
+  const auto decoder = tiny_decoder();
+  const Tensor ids = random_contexts({12}).ids, positions = torch::arange(12).unsqueeze(0);
+  const auto compressor = make({"pic", {"compressor.method=pic"}});  // B is random: the encoder differs
+  const torch::NoGradGuard no_gradient;
+  const DecoderInput input{decoder->embed(ids), torch::tensor({12}), positions};
+  const Tensor plain = decoder->hidden(input);
+  compressor->compress(random_contexts({12}));
+  EXPECT_TRUE(decoder->hidden(input).equal(plain));
+  EXPECT_TRUE(decoder->encode({decoder->embed(ids), positions, AttentionPlan::causal()}).allclose(plain, 0, 1e-6));
+}
+
+TEST(Decoding, CachedStepsEqualOnePass) {
+  const auto decoder = tiny_decoder();
+  const torch::NoGradGuard no_gradient;
+  const TokenBatch batch = random_contexts({11, 6});
+  const Tensor positions = torch::arange(11).unsqueeze(0).expand({2, -1});
+  const Tensor whole = decoder->hidden({decoder->embed(batch.ids), batch.lengths, positions});
+  const DecoderConfig& c = decoder->config();
+  KvCache cache(c.layers, 2, c.kv_heads, 12, c.head_dim, torch::kFloat);
+  decoder->hidden({decoder->embed(batch.ids.narrow(1, 0, 4)), torch::tensor({4, 4}), positions.narrow(1, 0, 4)},
+                  &cache);
+  decoder->hidden({decoder->embed(batch.ids.narrow(1, 4, 3)), torch::tensor({3, 2}), positions.narrow(1, 4, 3)},
+                  &cache);  // context 1 ends here
+  const Tensor last = decoder->hidden(
+      {decoder->embed(batch.ids.narrow(1, 7, 1)), torch::tensor({1, 1}), positions.narrow(1, 7, 1)}, &cache);
+  EXPECT_LT((last[0][0] - whole[0][7]).abs().max().item<double>(), 1e-5);
+}
+
+}  // namespace
+}  // namespace precis

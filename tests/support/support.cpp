@@ -1,0 +1,98 @@
+#include "support.h"
+
+#include <torch/torch.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "precis/core/random.h"
+#include "precis/core/strings.h"
+
+namespace precis::testing {
+namespace fs = std::filesystem;
+
+TemporaryFolder::TemporaryFolder() {
+  std::string name = (fs::temp_directory_path() / "precis-test-XXXXXX").string();
+  path_ = mkdtemp(name.data());
+}
+
+TemporaryFolder::~TemporaryFolder() { fs::remove_all(path_); }
+
+void write_text(const fs::path& path, const std::string& text) {
+  fs::create_directories(path.parent_path());
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+fs::path shared_folder() { return fs::path(PRECIS_SOURCE_DIR).parent_path() / "shared"; }
+fs::path smollm2_file() { return fs::path(PRECIS_SOURCE_DIR) / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"; }
+
+void write_tiny_model(const fs::path& folder, const Json& changes) {
+  Json config = {{"model_type", "llama"},      {"hidden_act", "silu"},
+                 {"num_hidden_layers", 2},     {"hidden_size", 32},
+                 {"intermediate_size", 48},    {"num_attention_heads", 4},
+                 {"num_key_value_heads", 2},   {"head_dim", 8},
+                 {"vocab_size", 64},           {"max_position_embeddings", 256},
+                 {"rms_norm_eps", 1e-5},       {"rope_theta", 10000.0},
+                 {"tie_word_embeddings", true}};
+  config.update(changes);
+  fs::create_directories(folder);
+  write_json(folder / "config.json", config);
+  const at::Generator generator = at::detail::createCPUGenerator(7);
+  TensorMap tensors;
+  const auto add = [&](const std::string& name, std::vector<int64_t> shape) {
+    tensors[name] = shape.size() == 1 ? torch::empty(shape).uniform_(0.8, 1.2, generator)
+                                      : torch::empty(shape).normal_(0, 0.15, generator);
+  };
+  // Wide enough that the tied classifier can be sure of a token, as a trained one is.
+  tensors["model.embed_tokens.weight"] = torch::empty({64, 32}).normal_(0, 0.6, generator);
+  add("model.norm.weight", {32});
+  for (int layer = 0; layer < 2; ++layer) {
+    const std::string p = cat("model.layers.", layer, ".");
+    add(p + "input_layernorm.weight", {32});
+    add(p + "post_attention_layernorm.weight", {32});
+    add(p + "self_attn.q_proj.weight", {32, 32});
+    add(p + "self_attn.k_proj.weight", {16, 32});
+    add(p + "self_attn.v_proj.weight", {16, 32});
+    add(p + "self_attn.o_proj.weight", {32, 32});
+    add(p + "mlp.gate_proj.weight", {48, 32});
+    add(p + "mlp.up_proj.weight", {48, 32});
+    add(p + "mlp.down_proj.weight", {32, 48});
+  }
+  write_safetensors(folder / "model.safetensors", tensors);
+}
+
+std::shared_ptr<const Decoder> tiny_decoder() {
+  static const std::shared_ptr<const Decoder> decoder = [] {
+    const TemporaryFolder folder;
+    write_tiny_model(folder.path());
+    return load_decoder(folder.path(), "float32");
+  }();
+  return decoder;
+}
+
+std::string error_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  ADD_FAILURE() << "no Error was thrown";
+  return "";
+}
+
+TokenBatch random_contexts(const std::vector<int64_t>& lengths, uint64_t seed) {
+  Random random(seed, "contexts");
+  std::vector<std::vector<int64_t>> contexts;
+  for (const int64_t length : lengths) {
+    contexts.emplace_back();
+    for (int64_t i = 0; i < length; ++i) contexts.back().push_back(random.between(3, 63));
+  }
+  return token_batch(contexts);
+}
+
+TokenBatch one_of(const TokenBatch& batch, int64_t b) {
+  const int64_t length = batch.lengths[b].item<int64_t>();
+  return {batch.ids.narrow(0, b, 1).narrow(1, 0, length), batch.lengths.narrow(0, b, 1)};
+}
+
+}  // namespace precis::testing

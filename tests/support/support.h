@@ -1,0 +1,45 @@
+// What the tests share: a folder that cleans up after itself, tiny random decoders, and where the shared data lies.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "precis/compress/compressor.h"
+
+namespace precis::testing {
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+void write_text(const std::filesystem::path& path, const std::string& text);
+
+// ../shared beside the project, where it exists; tests that need it skip and say so.
+std::filesystem::path shared_folder();
+std::filesystem::path smollm2_file();  // models/SmolLM2-135M-Instruct.Q4_1.gguf
+
+// A random Llama decoder as a Hugging Face folder: 2 layers, D 32, 4 heads, 2 kv heads, V 64.
+void write_tiny_model(const std::filesystem::path& folder, const Json& changes = Json::object());
+std::shared_ptr<const Decoder> tiny_decoder();
+
+// The message of the Error that `call` throws; fails the test if it throws none.
+std::string error_of(const std::function<void()>& call);
+
+// Random contexts of the given lengths, one batch.
+TokenBatch random_contexts(const std::vector<int64_t>& lengths, uint64_t seed = 1);
+TokenBatch one_of(const TokenBatch& batch, int64_t b);
+
+}  // namespace precis::testing
+
+#define PRECIS_SKIP_WITHOUT(path) \
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << "skipped: " << (path) << " is not here"

@@ -1,0 +1,98 @@
+#include <gtest/gtest.h>
+
+#include "precis/config/schema.h"
+#include "precis/core/error.h"
+#include "precis/core/file.h"
+#include "support.h"
+
+namespace precis {
+namespace {
+
+using testing::error_of;
+using testing::TemporaryFolder;
+using testing::write_text;
+
+Config from_overrides(const std::vector<std::string>& overrides) {
+  return resolve_config(config_layers("", overrides));
+}
+
+TEST(Config, AllProblemsAreReportedAtOnceWithFilePathExpectedFoundAndNearestKey) {
+  const TemporaryFolder folder;
+  write_text(
+      folder / "c.json",
+      R"({"compressor": {"ratoi": 4, "chunk": -1, "lora": {"rank": "x"}}, "train": {"lr": -1e300}, "modle": {}})");
+  const std::string message = error_of([&] { resolve_config(config_layers(folder / "c.json", {"train.steps=many"})); });
+  for (const char* part :
+       {"c.json", "unknown key compressor.ratoi; did you mean ratio?",
+        "compressor.chunk: expected at least 0, found the number -1", "compressor.lora.rank: expected a whole number",
+        "did you mean model?", "command line: train.steps"}) {
+    EXPECT_NE(message.find(part), std::string::npos) << part << "\nin\n" << message;
+  }
+}
+
+TEST(Config, NotANumberAndOutOfRangeAreRefused) {
+  EXPECT_THROW(from_overrides({"train.lr=NaN"}), Error);
+  EXPECT_THROW(from_overrides({"train.beta1=1.5"}), Error);
+  EXPECT_THROW(from_overrides({"compressor.ratio=0"}), Error);
+  EXPECT_THROW(from_overrides({"compressor.ratio=99999999999999999999"}), Error);
+  EXPECT_THROW(from_overrides({"compressor.mask.preset=nothing"}), Error);
+  EXPECT_THROW(from_overrides({"nonsense"}), Error);
+}
+
+TEST(Config, ExtendsIsRelativeAndOverridesWin) {
+  const TemporaryFolder folder;
+  write_text(folder / "base/base.json",
+             R"({"compressor": {"ratio": 8}, "model": {"path": "m.gguf"}, "train": {"lr": 1e-3}})");
+  write_text(folder / "c.json", R"({"extends": "base/base.json", /* ours */ "train": {"lr": 2e-3}})");
+  const Config config =
+      resolve_config(config_layers(folder / "c.json", {"compressor.ratio=16", "eval.references=full,none"}));
+  EXPECT_EQ(config.compressor.ratio, 16);
+  EXPECT_EQ(config.train.lr, 2e-3);
+  EXPECT_EQ(config.model.path, (folder / "base/m.gguf").string());
+  EXPECT_EQ(config.eval.references, (std::vector<std::string>{"full", "none"}));
+}
+
+TEST(Config, CircularExtendsIsAnError) {
+  const TemporaryFolder folder;
+  write_text(folder / "a.json", R"({"extends": "b.json"})");
+  write_text(folder / "b.json", R"({"extends": "a.json"})");
+  EXPECT_NE(error_of([&] { config_layers(folder / "a.json", {}); }).find("extends itself"), std::string::npos);
+}
+
+TEST(Config, DefaultsFollowTheMethod) {
+  EXPECT_EQ(from_overrides({"compressor.method=sac"}).compressor.lora.rank, 128);
+  EXPECT_EQ(from_overrides({"compressor.method=sac"}).compressor.carrier, "kv");
+  EXPECT_EQ(from_overrides({"compressor.method=500x"}).compressor.lora.targets.size(), 2u);
+  EXPECT_EQ(from_overrides({}).compressor.projector, "mlp");
+}
+
+TEST(Config, PrintedConfigReadsBackToItself) {
+  const Json printed = to_json(from_overrides({"compressor.method=icae", "compressor.ratio=16"}));
+  EXPECT_EQ(to_json(resolve_config({{"printed", printed}})), printed);
+}
+
+TEST(Config, MissingKeysAreNamedTogether) {
+  const std::string message = error_of([] {
+    require_set(from_overrides({}), {"model.path", "data.train", "run.dir"});
+  });
+  EXPECT_NE(message.find("3 problems"), std::string::npos);
+  EXPECT_NE(message.find("data.train"), std::string::npos);
+}
+
+TEST(Config, SchemaKnowsEveryPrintedKey) {
+  const std::function<void(const Json&, const Json&)> walk = [&](const Json& values, const Json& properties) {
+    for (const auto& [key, value] : values.items()) {
+      ASSERT_TRUE(properties.contains(key)) << key;
+      if (value.is_object()) walk(value, properties.at(key).at("properties"));
+    }
+  };
+  walk(to_json(from_overrides({})), json_schema().at("properties"));
+}
+
+TEST(Config, DocumentationIsUpToDate) {
+  EXPECT_EQ(read_file(std::filesystem::path(PRECIS_SOURCE_DIR) / "docs/config.md"), markdown_reference())
+      << "run: build/release/bin/precis --print-docs > docs/config.md";
+}
+
+}  // namespace
+}  // namespace precis

@@ -1,0 +1,98 @@
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "precis/core/json.h"
+#include "precis/core/strings.h"
+#include "precis/data/batches.h"
+#include "precis/data/synth.h"
+#include "precis/eval/metrics.h"
+#include "support.h"
+
+namespace precis {
+namespace {
+
+TEST(Metrics, NormalisesAsTheSquadScorerDoes) {
+  EXPECT_EQ(normalize_answer("The  Cat, a dog & An owl!"), "cat dog owl");
+  EXPECT_EQ(normalize_answer("\xC3\x89mile's"), "\xC3\xA9miles");
+  EXPECT_EQ(normalize_answer("another theory"), "another theory");
+}
+
+TEST(Metrics, TakesTheBestGoldAnswer) {
+  EXPECT_EQ(score_answer("the Denver Broncos", {"Broncos", "Denver Broncos"}).exact_match, 1);
+  EXPECT_NEAR(score_answer("Denver Broncos team", {"Denver Broncos"}).f1, 0.8, 1e-12);
+  EXPECT_EQ(score_answer("", {"x"}).f1, 0);
+}
+
+TEST(Metrics, CutsAnswers) {
+  EXPECT_EQ(cut_answer(" Paris.\nThe end", "newline"), "Paris.");
+  EXPECT_EQ(cut_answer(" Paris. It is", "sentence"), "Paris");
+}
+
+TEST(Metrics, PublishedSquadPredictionsGetTheirOfficialScores) {
+  const auto squad = testing::shared_folder() / "data/qa/squad";
+  PRECIS_SKIP_WITHOUT(squad);
+  const auto passages = read_qa(squad / "dev-v1.1.json");
+  const std::map<std::string, std::pair<double, double>> official = {{"bert_ensemble", {86.2062, 92.1956}},
+                                                                     {"match_lstm", {67.6348, 76.7556}},
+                                                                     {"logistic_regression", {40.1419, 50.9815}}};
+  for (const auto& [name, wanted] : official) {
+    const Json predictions = read_json(squad / "predictions" / (name + ".json"));
+    double em = 0, f1 = 0, questions = 0;
+    for (const auto& passage : passages) {
+      for (const auto& question : passage.questions) {
+        ++questions;
+        if (!predictions.contains(question.id)) continue;
+        const AnswerScore score = score_answer(predictions.at(question.id), question.answers);
+        em += score.exact_match;
+        f1 += score.f1;
+      }
+    }
+    EXPECT_NEAR(100 * em / questions, wanted.first, 5e-5) << name;
+    EXPECT_NEAR(100 * f1 / questions, wanted.second, 5e-5) << name;
+  }
+}
+
+TEST(Synth, AnswersStandOnceAndSplitsShareNoInventedName) {
+  std::set<std::string> words[2];
+  for (int split_index = 0; split_index < 2; ++split_index) {
+    for (int64_t i = 0; i < 200; ++i) {
+      const Passage p = synth_passage({.seed = 4, .split = split_index == 0 ? "train" : "eval"}, i);
+      ASSERT_EQ(p.questions.size(), 3u);
+      for (const auto& q : p.questions) {
+        const size_t at = p.context.find(q.answers[0]);
+        ASSERT_NE(at, std::string::npos);
+        EXPECT_EQ(p.context.find(q.answers[0], at + 1), std::string::npos);
+      }
+      words[split_index].insert(p.questions[0].text);
+    }
+  }
+  for (const auto& text : words[0]) EXPECT_EQ(words[1].count(text), 0u) << text;  // questions name the entity
+}
+
+TEST(Synth, IsAPureFunctionOfItsOptions) {
+  EXPECT_EQ(synth_passage({.seed = 5}, 17).context, synth_passage({.seed = 5}, 17).context);
+  EXPECT_NE(synth_passage({.seed = 5}, 17).context, synth_passage({.seed = 6}, 17).context);
+}
+
+TEST(Templates, InsertDataAsItIs) {
+  EXPECT_EQ(fill_template("C: {context} Q: {question}", "{question}", "who?", ""), "C: {question} Q: who?");
+}
+
+TEST(Data, EverySharedSetReads) {
+  const auto folder = testing::shared_folder() / "data/qa";
+  PRECIS_SKIP_WITHOUT(folder);
+  const std::map<std::string, std::pair<size_t, size_t>> sizes = {
+      {"train/new_wiki", {1581, 7938}},  {"train/reddit", {2035, 9803}}, {"train/nq", {7021, 7021}},
+      {"train/fairytale", {3457, 8548}}, {"eval/squad", {2067, 10570}},  {"eval/nq", {1355, 1355}}};
+  for (const auto& [name, wanted] : sizes) {
+    const auto passages = read_qa(folder / (name + ".jsonl.gz"));
+    size_t questions = 0;
+    for (const auto& passage : passages) questions += passage.questions.size();
+    EXPECT_EQ(passages.size(), wanted.first) << name;
+    EXPECT_EQ(questions, wanted.second) << name;
+  }
+}
+
+}  // namespace
+}  // namespace precis
