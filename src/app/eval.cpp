@@ -23,7 +23,8 @@ void run_eval(const Config& config, const CompressorRegistry& registry, bool jso
   const Report report = evaluate(config, registry, workspace.decoder, *workspace.tokenizer);
   write_report(config.run.dir, report);
   if (json) {
-    for (const Json& row : report_json(report).at("rows")) std::printf("%s\n", row.dump().c_str());
+    const Json whole = report_json(report);
+    for (const Json& row : whole.at("rows")) std::printf("%s\n", row.dump().c_str());
   } else {
     std::fputs(report_markdown(report).c_str(), stdout);
   }

@@ -1,8 +1,6 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
-#include <thread>
-
 #include "commands.h"
 #include "precis/core/log.h"
 #include "precis/core/strings.h"
@@ -11,9 +9,7 @@
 namespace precis {
 
 Workspace open_workspace(const Config& config) {
-  const auto threads = config.run.threads > 0 ? static_cast<int>(config.run.threads)
-                                              : static_cast<int>(std::thread::hardware_concurrency());
-  at::set_num_threads(threads);
+  if (config.run.threads > 0) at::set_num_threads(static_cast<int>(config.run.threads));
   if (config.run.deterministic) {
     at::globalContext().setDeterministicAlgorithms(true, true);
     at::globalContext().setDeterministicFillUninitializedMemory(false);
@@ -23,7 +19,7 @@ Workspace open_workspace(const Config& config) {
   out.decoder = load_decoder(config.model.path, config.model.dtype, config.model.device);
   const DecoderConfig& c = out.decoder->config();
   log::info(cat(config.model.path, ": ", c.family, ", ", c.parameters(), " parameters in ",
-                c10::toString(out.decoder->dtype()), ", ", threads, " threads"));
+                c10::toString(out.decoder->dtype()), ", ", at::get_num_threads(), " threads"));
   return out;
 }
 

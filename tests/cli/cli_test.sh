@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every command as a user calls it: results on standard output, one clear line on errors, the right exit codes.
 set -u
-precis="$1" root="$2"
+precis="$(realpath "$1")" root="$(realpath "$2")"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -34,7 +34,7 @@ printf '{"compressor": {"ratoi": 4}, "train": {"lr": "fast"}}' > bad.json
 expect 2 'did you mean ratio' "$precis" train --config bad.json
 expect 2 'train.lr' "$precis" train --config bad.json
 expect 2 'model.path' "$precis" train
-expect 2 'no such' "$precis" train --config missing.json
+expect 2 'No such file' "$precis" train --config missing.json
 expect 2 'finite number' "$precis" train train.lr=NaN
 printf '{"a": 1, "a": 2}' > twice.json
 expect 2 'stands twice' "$precis" train --config twice.json
@@ -52,7 +52,9 @@ expect 2 'no questions' "$precis" score empty.jsonl predictions.json
 expect 2 'nothing that precis knows' "$precis" inspect "$work"
 printf 'short' > t.safetensors
 expect 2 'too short' "$precis" inspect t.safetensors
-if [ -e /dev/full ]; then expect 3 'No space left' "$precis" synth --out /dev/full/x --count 1 --seed 1 2>/dev/null || true; fi
+# No room left: a resource error, and nothing half-written stays behind.
+expect 3 'File too large' bash -c 'trap "" XFSZ; ulimit -f 8; exec "$0" synth --out big.jsonl --count 2000 --seed 1' "$precis"
+[ -z "$(ls -A | grep big)" ] || { echo "FAIL: a failed write left $(ls -A | grep big)"; failures=$((failures + 1)); }
 
 # Every shipped configuration resolves.
 for config in "$root"/configs/*/*.json; do expect 0 '"compressor"' "$precis" train --config "$config" --print-config; done

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the library into a folder of its own, builds examples/ against it with find_package, and runs the result.
 set -eu
-build="$1" root="$2"
+build="$(realpath "$1")" root="$(realpath "$2")"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 cmake --install "$build" --prefix "$work/install" >/dev/null

@@ -255,7 +255,7 @@ struct RunConfig {
   void visit(V& v) {
     v("dir", dir, "folder of the run's files");
     v("seed", seed, "seed of initial values, data order and dropout", at_least(0));
-    v("threads", threads, "processor threads; 0: all cores", at_least(0));
+    v("threads", threads, "processor threads; 0: OMP_NUM_THREADS, else all cores", at_least(0));
     v("deterministic", deterministic, "only algorithms that repeat bit for bit");
   }
 };
