@@ -1,6 +1,7 @@
 // A compressor of one's own: the memory is the embeddings of the context's last 1 / ratio tokens behind one learned
 // row. Registered under "last-tokens", it trains, resumes, evaluates and reports like the methods that precis ships.
 #include <precis/app/program.h>
+#include <precis/compress/prompt.h>
 #include <torch/torch.h>
 
 namespace {

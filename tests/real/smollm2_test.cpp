@@ -60,8 +60,8 @@ TEST(SmolLm2, AShortTrainingLearns) {
   const testing::TemporaryFolder folder;
   const auto config_file = std::filesystem::path(PRECIS_SOURCE_DIR) / "configs/quickstart/sac.json";
   const Config config = resolve_config(config_layers(
-      config_file, {"train.steps=30", "train.max_seconds=0", "train.eval_seconds=0", "train.warmup_steps=5",
-                    "train.log_interval=10", "run.dir=" + (folder / "run").string()}));
+      config_file, {"train.steps=60", "train.max_seconds=0", "train.eval_seconds=0", "train.warmup_steps=5",
+                    "train.schedule=constant", "train.log_interval=20", "run.dir=" + (folder / "run").string()}));
   const auto decoder = load_decoder(smollm2_file(), "auto");
   const auto tokenizer = load_tokenizer(smollm2_file());
   const auto compressor =
