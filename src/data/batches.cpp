@@ -142,6 +142,11 @@ TrainingSet::Example TrainingSet::batch(uint64_t seed, int64_t step, int64_t con
       }
     }
   }
+  if (rows.empty()) {
+    throw Error({.what = "no context of the batch is long enough to hold tokens back for the lm objective",
+                 .where = "train.objectives.lm",
+                 .expected = "contexts of at least 2 tokens"});
+  }
   Example example{token_batch(texts), task_tokens(task, rows, memory_index), 0};
   example.tokens = example.context.lengths.sum().item<int64_t>() + example.task.lengths.sum().item<int64_t>();
   return example;

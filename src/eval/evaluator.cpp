@@ -3,6 +3,7 @@
 #include <set>
 
 #include "precis/compress/checkpoint.h"
+#include "precis/config/schema.h"
 #include "precis/core/error.h"
 #include "precis/core/log.h"
 #include "precis/core/progress.h"
@@ -21,6 +22,15 @@ Json read_curve(const fs::path& run) {
     if (line.is_object() && line.value("event", "") == "eval") curve.push_back(line);
   }
   return curve;
+}
+
+// The evaluation's settings with the templates that the compressor was trained with, where its run folder has them.
+Config with_own_templates(Config config, const fs::path& run) {
+  if (!fs::exists(run / "config.json")) return config;
+  const DataConfig trained = read_config(run / "config.json").data;
+  config.data.context_template = trained.context_template;
+  config.data.query_template = trained.query_template;
+  return config;
 }
 
 std::string unique_name(std::string name, std::set<std::string>& used) {
@@ -60,8 +70,9 @@ Report evaluate(const Config& config, const CompressorRegistry& registry, std::s
                   .ratio = c.ratio,
                   .prompt = "memory + query",
                   .curve = read_curve(config.eval.compressors[i])};
+    const Config own = with_own_templates(config, config.eval.compressors[i]);
     add(std::move(row),
-        [&](const OnProgress& p) { return answer_from_memory(compressor, tokenizer, config, report.questions, p); });
+        [&](const OnProgress& p) { return answer_from_memory(compressor, tokenizer, own, report.questions, p); });
   }
   const int64_t ratio = config.eval.truncate_ratio > 0 ? config.eval.truncate_ratio
                         : compressors.empty()          ? config.compressor.ratio

@@ -106,6 +106,7 @@ std::optional<RunState> RunFolder::resume(Compressor& compressor, AdamW& optimiz
 void RunFolder::save(const RunState& state, const Compressor& compressor, const AdamW& optimizer, int64_t keep) const {
   char name[32];
   std::snprintf(name, sizeof name, "step-%06lld", static_cast<long long>(state.step));
+  if (fs::exists(path_ / "checkpoints" / name / "state.json")) return;  // this step is saved already
   write_folder_atomically(path_ / "checkpoints" / name, [&](const fs::path& folder) {
     write_safetensors(folder / "compressor.safetensors", trained_tensors(compressor));
     write_safetensors(folder / "optimizer.safetensors", optimizer.state());

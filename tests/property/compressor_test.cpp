@@ -252,5 +252,30 @@ TEST(Decoding, CachedStepsEqualOnePass) {
   EXPECT_LT((last[0][0] - whole[0][7]).abs().max().item<double>(), 1e-5);
 }
 
+TEST(Decoding, SamplingIsSeededAndNarrowsToGreedy) {
+  const auto decoder = tiny_decoder();
+  const TokenBatch batch = random_contexts({9, 4});
+  const Tensor positions = torch::arange(9).unsqueeze(0).expand({2, -1});
+  const DecoderInput input{decoder->embed(batch.ids), batch.lengths, positions};
+  const auto ids = [&](const GenerateOptions& options) { return generate(*decoder, input, options); };
+  const auto greedy = ids({.max_new_tokens = 12});
+  EXPECT_EQ(ids({.max_new_tokens = 12, .temperature = 1, .top_k = 1}), greedy);
+  EXPECT_EQ(ids({.max_new_tokens = 12, .temperature = 1, .top_p = 1e-9}), greedy);
+  const auto sampled = ids({.max_new_tokens = 12, .temperature = 5, .seed = 1});
+  EXPECT_EQ(ids({.max_new_tokens = 12, .temperature = 5, .seed = 1}), sampled);
+  EXPECT_NE(ids({.max_new_tokens = 12, .temperature = 5, .seed = 2}), sampled);
+}
+
+TEST(Decoding, StopsAtEndTokensAndWhenTheCallerSaysSo) {
+  const auto decoder = tiny_decoder();
+  const TokenBatch batch = random_contexts({9});
+  const DecoderInput input{decoder->embed(batch.ids), batch.lengths, torch::arange(9).unsqueeze(0)};
+  const auto free = generate(*decoder, input, {.max_new_tokens = 6})[0];
+  const auto until_third = generate(*decoder, input, {.max_new_tokens = 6, .end_ids = {free[2]}})[0];
+  EXPECT_LE(until_third.size(), 2u);  // the end token itself is not part of the text
+  const auto one = generate(*decoder, input, {.max_new_tokens = 6}, [](int64_t, int64_t) { return false; })[0];
+  EXPECT_EQ(one, std::vector<int64_t>(free.begin(), free.begin() + 1));
+}
+
 }  // namespace
 }  // namespace precis
