@@ -73,114 +73,166 @@ StepLoss step_loss(Compressor& compressor, const TrainingSet& data, const Config
   return out;
 }
 
-TrainResult train(Compressor& compressor, const TrainingSet& data, const Config& config, const Evaluate& evaluate) {
-  const TrainConfig& t = config.train;
-  RunFolder folder(config.run.dir, config);
-  AdamW optimizer(trained_tensors(compressor), t);
-  RunState state{.data_hash = data.hash()};
-  if (auto resumed = folder.resume(compressor, optimizer)) {
-    if (resumed->data_hash != data.hash()) {
-      throw Error({.what = "the training data has changed since the last checkpoint",
-                   .where = config.run.dir,
-                   .expected = resumed->data_hash,
-                   .found = data.hash()});
-    }
-    state = *resumed;
-    if (folder.finished() && progress_of(t, state) >= 1) return {state.step, state.train_seconds, true};
-    log::info(cat("going on from step ", state.step));
-  }
-  folder.drop_metrics_after(state.step);
-  log::info(cat("training ", compressor.config().method, ": ", compressor.trained_parameters(), " trained parameters, ",
-                compressor.decoder().config().parameters(), " frozen (",
-                fixed(100.0 * static_cast<double>(compressor.trained_parameters()) /
-                          static_cast<double>(compressor.decoder().config().parameters()),
-                      2),
-                " %), ", data.size(), " contexts"));
+namespace {
 
-  const auto run_evaluation = [&] {
-    compressor.eval();
-    Json line = {{"event", "eval"},
-                 {"step", state.step},
-                 {"train_seconds", state.train_seconds},
-                 {"train_tokens", state.tokens}};
-    line.update(evaluate(compressor));
-    compressor.train();
-    folder.append_metrics(line);
-    log::info(cat(compressor.config().method, " step ", state.step, " after ", fixed(state.train_seconds, 0), " s: EM ",
-                  fixed(line.value("em_percent", 0.0), 1), ", F1 ", fixed(line.value("f1_percent", 0.0), 1)));
-    state.last_eval_seconds = state.train_seconds;
-  };
-  const auto run_step = [&](double& loss_value, double& norm) {
-    optimizer.zero_gradients();
-    const StepLoss loss = step_loss(compressor, data, config, state.step);
-    loss.loss.backward();
-    norm = optimizer.clip_gradients(t.clip);
-    loss_value = loss.loss.item<double>();
-    if (!std::isfinite(loss_value) || !std::isfinite(norm)) {
-      throw Error({.what = cat("the loss or its gradient is not finite at step ", state.step),
-                   .where = config.run.dir,
-                   .found = cat("loss ", loss_value, ", gradient norm ", norm),
+// What the log says of the steps since its last line.
+struct Window {
+  double loss = 0, seconds = 0;
+  int64_t steps = 0, tokens = 0;
+};
+
+class TrainingRun {
+ public:
+  TrainingRun(Compressor& compressor, const TrainingSet& data, const Config& config, const Evaluate& evaluate)
+      : compressor_(compressor),
+        data_(data),
+        config_(config),
+        train_(config.train),
+        evaluate_(evaluate),
+        folder_(config.run.dir, config),
+        optimizer_(trained_tensors(compressor), config.train),
+        state_{.data_hash = data.hash()},
+        progress_(cat("train ", compressor.config().method), by_time() ? train_.max_seconds : double(train_.steps),
+                  by_time() ? "s of training" : "steps") {}
+
+  TrainResult run() {
+    resume();
+    if (folder_.finished() && progress_of(train_, state_) >= 1) return {state_.step, state_.train_seconds, true};
+    folder_.drop_metrics_after(state_.step);
+    announce();
+    compressor_.train();
+    while (progress_of(train_, state_) < 1) {
+      if (interrupted()) stop();
+      step();
+      if (state_.step % train_.log_interval == 0) write_log();
+      if (evaluation_is_due()) evaluate();
+      if (state_.step % train_.save_interval == 0) save();
+    }
+    if (evaluate_ && state_.last_eval_seconds != state_.train_seconds) evaluate();
+    save();
+    compressor_.eval();
+    folder_.finish(compressor_);
+    return {state_.step, state_.train_seconds, false};
+  }
+
+ private:
+  bool by_time() const { return train_.max_seconds > 0; }
+  void save() { folder_.save(state_, compressor_, optimizer_, train_.keep); }
+
+  void resume() {
+    const auto resumed = folder_.resume(compressor_, optimizer_);
+    if (!resumed) return;
+    if (resumed->data_hash != data_.hash()) {
+      throw Error({.what = "the training data has changed since the last checkpoint",
+                   .where = config_.run.dir,
+                   .expected = resumed->data_hash,
+                   .found = data_.hash()});
+    }
+    state_ = *resumed;
+    if (progress_of(train_, state_) < 1) log::info(cat("going on from step ", state_.step));
+  }
+
+  void announce() const {
+    const auto trained = static_cast<double>(compressor_.trained_parameters());
+    const int64_t frozen = compressor_.decoder().config().parameters();
+    log::info(cat("training ", compressor_.config().method, ": ", compressor_.trained_parameters(),
+                  " trained parameters, ", frozen, " frozen (", fixed(100 * trained / static_cast<double>(frozen), 2),
+                  " %), ", data_.size(), " contexts"));
+  }
+
+  [[noreturn]] void stop() {
+    save();
+    throw Error({.what = cat("interrupted; saved at step ", state_.step),
+                 .where = config_.run.dir,
+                 .hint = "run the same command again to go on"},
+                Error::Kind::interrupted);
+  }
+
+  void step() {
+    const double start = seconds_now();
+    learning_rate_ = learning_rate(train_, state_.step, progress_of(train_, state_));
+    optimizer_.zero_gradients();
+    const StepLoss batch = step_loss(compressor_, data_, config_, state_.step);
+    batch.loss.backward();
+    gradient_norm_ = optimizer_.clip_gradients(train_.clip);
+    const double loss = batch.loss.item<double>();
+    if (!std::isfinite(loss) || !std::isfinite(gradient_norm_)) {
+      throw Error({.what = cat("the loss or its gradient is not finite at step ", state_.step),
+                   .where = config_.run.dir,
+                   .found = cat("loss ", loss, ", gradient norm ", gradient_norm_),
                    .hint = "lower train.lr, or set train.clip"},
                   Error::Kind::failed_check);
     }
-    optimizer.step(learning_rate(t, state.step, progress_of(t, state)));
-    return loss.tokens;
-  };
-
-  const bool by_time_first = t.max_seconds > 0;
-  Progress progress(cat("train ", compressor.config().method),
-                    by_time_first ? t.max_seconds : static_cast<double>(t.steps),
-                    by_time_first ? "s of training" : "steps");
-  compressor.train();
-  double window_loss = 0, window_seconds = 0;
-  int64_t window_steps = 0, window_tokens = 0, saved_step = state.step;
-  while (progress_of(t, state) < 1) {
-    if (interrupted()) {
-      folder.save(state, compressor, optimizer, t.keep);
-      throw Error({.what = cat("interrupted; saved at step ", state.step),
-                   .where = config.run.dir,
-                   .hint = "run the same command again to go on"},
-                  Error::Kind::interrupted);
-    }
-    const double start = seconds_now(), rate = learning_rate(t, state.step, progress_of(t, state));
-    double loss = 0, norm = 0;
-    const int64_t tokens = run_step(loss, norm);
+    optimizer_.step(learning_rate_);
     const double took = seconds_now() - start;
-    ++state.step;
-    state.tokens += tokens;
-    state.train_seconds += took;
-    window_loss += loss;
-    window_seconds += took;
-    window_tokens += tokens;
-    ++window_steps;
-    if (state.step % t.log_interval == 0) {
-      const double n = static_cast<double>(window_steps);
-      folder.append_metrics({{"event", "step"},
-                             {"step", state.step},
-                             {"loss", window_loss / n},
-                             {"gradient_norm", norm},
-                             {"learning_rate", rate},
-                             {"train_seconds", state.train_seconds},
-                             {"step_milliseconds", 1000 * window_seconds / n},
-                             {"tokens_per_second", static_cast<double>(window_tokens) / window_seconds}});
-      progress.update(by_time_first ? state.train_seconds : static_cast<double>(state.step),
-                      cat("step ", state.step, ", loss ", fixed(window_loss / n, 3)));
-      window_loss = window_seconds = 0;
-      window_steps = window_tokens = 0;
-    }
-    const bool by_steps = t.eval_interval > 0 && state.step % t.eval_interval == 0;
-    const bool by_time = t.eval_seconds > 0 && state.train_seconds - state.last_eval_seconds >= t.eval_seconds;
-    if (evaluate && (by_steps || by_time)) run_evaluation();
-    if (state.step % t.save_interval == 0) {
-      folder.save(state, compressor, optimizer, t.keep);
-      saved_step = state.step;
-    }
+    ++state_.step;
+    state_.tokens += batch.tokens;
+    state_.train_seconds += took;
+    window_.loss += loss;
+    window_.seconds += took;
+    window_.tokens += batch.tokens;
+    ++window_.steps;
   }
-  if (evaluate && state.last_eval_seconds != state.train_seconds) run_evaluation();
-  if (saved_step != state.step || state.step == 0) folder.save(state, compressor, optimizer, t.keep);
-  compressor.eval();
-  folder.finish(compressor);
-  return {state.step, state.train_seconds, false};
+
+  void write_log() {
+    const auto steps = static_cast<double>(window_.steps);
+    folder_.append_metrics({{"event", "step"},
+                            {"step", state_.step},
+                            {"loss", window_.loss / steps},
+                            {"gradient_norm", gradient_norm_},
+                            {"learning_rate", learning_rate_},
+                            {"train_seconds", state_.train_seconds},
+                            {"step_milliseconds", 1000 * window_.seconds / steps},
+                            {"tokens_per_second", static_cast<double>(window_.tokens) / window_.seconds}});
+    progress_.update(by_time() ? state_.train_seconds : static_cast<double>(state_.step),
+                     cat("step ", state_.step, ", loss ", fixed(window_.loss / steps, 3)));
+    window_ = {};
+  }
+
+  bool evaluation_is_due() const {
+    const bool by_steps = train_.eval_interval > 0 && state_.step % train_.eval_interval == 0;
+    const bool by_seconds =
+        train_.eval_seconds > 0 && state_.train_seconds - state_.last_eval_seconds >= train_.eval_seconds;
+    return evaluate_ && (by_steps || by_seconds);
+  }
+
+  void evaluate() {
+    compressor_.eval();
+    Json line = {{"event", "eval"},
+                 {"step", state_.step},
+                 {"train_seconds", state_.train_seconds},
+                 {"train_tokens", state_.tokens}};
+    try {
+      line.update(evaluate_(compressor_));
+    } catch (const Error& e) {
+      if (e.kind() == Error::Kind::interrupted) stop();
+      throw;
+    }
+    compressor_.train();
+    folder_.append_metrics(line);
+    log::info(cat(compressor_.config().method, " step ", state_.step, " after ", fixed(state_.train_seconds, 0),
+                  " s: EM ", fixed(line.value("em_percent", 0.0), 1), ", F1 ",
+                  fixed(line.value("f1_percent", 0.0), 1)));
+    state_.last_eval_seconds = state_.train_seconds;
+  }
+
+  Compressor& compressor_;
+  const TrainingSet& data_;
+  const Config& config_;
+  const TrainConfig& train_;
+  const Evaluate& evaluate_;
+  RunFolder folder_;
+  AdamW optimizer_;
+  RunState state_;
+  Window window_;
+  double learning_rate_ = 0, gradient_norm_ = 0;
+  Progress progress_;
+};
+
+}  // namespace
+
+TrainResult train(Compressor& compressor, const TrainingSet& data, const Config& config, const Evaluate& evaluate) {
+  return TrainingRun(compressor, data, config, evaluate).run();
 }
 
 }  // namespace precis
