@@ -11,24 +11,26 @@ namespace fs = std::filesystem;
 namespace {
 
 // Settings that hold a path: in a file they are relative to that file's folder.
-const std::vector<std::vector<std::string>> path_settings = {{"model", "path"},       {"tokenizer", "path"},
-                                                             {"data", "train"},       {"data", "eval"},
-                                                             {"eval", "compressors"}, {"run", "dir"}};
+const std::vector<std::vector<std::string>> path_settings = {
+    {"model", "path"}, {"model", "shape"},      {"tokenizer", "path"},   {"data", "train"},
+    {"data", "eval"},  {"train", "start_from"}, {"eval", "compressors"}, {"run", "dir"}};
 
 std::string anchored(const std::string& path, const fs::path& folder) {
   if (path.empty() || fs::path(path).is_absolute() || folder.empty()) return path;
   return (folder / path).lexically_normal().string();
 }
 
-void anchor_paths(Json& values, const fs::path& folder) {
+// Every path among the settings replaced by `change` of it.
+template <class F>
+void change_paths(Json& values, F change) {
   for (const auto& setting : path_settings) {
     if (!values.contains(setting[0]) || !values[setting[0]].is_object() || !values[setting[0]].contains(setting[1]))
       continue;
     Json& value = values[setting[0]][setting[1]];
-    if (value.is_string()) value = anchored(value.get<std::string>(), folder);
+    if (value.is_string()) value = change(value.get<std::string>());
     if (!value.is_array()) continue;
     for (Json& item : value) {
-      if (item.is_string()) item = anchored(item.get<std::string>(), folder);
+      if (item.is_string()) item = change(item.get<std::string>());
     }
   }
 }
@@ -55,7 +57,7 @@ void add_file_layers(const fs::path& file, std::set<fs::path>& open_files, std::
     }
     values.erase("extends");
   }
-  anchor_paths(values, file.parent_path());
+  change_paths(values, [&](const std::string& path) { return anchored(path, file.parent_path()); });
   layers.push_back({file.string(), std::move(values)});
   open_files.erase(canonical);
 }
@@ -125,6 +127,23 @@ Config resolve_config(const std::vector<ConfigLayer>& layers) {
   Config config;
   config.compressor = compressor_defaults(method_of(layers));
   return read_layers(std::move(config), layers);
+}
+
+Json to_json_absolute(const Config& config) {
+  Json values = to_json(config);
+  change_paths(values, [](const std::string& path) {
+    return path.empty() ? path : fs::weakly_canonical(fs::absolute(path)).string();
+  });
+  return values;
+}
+
+Json to_json_for(const Config& config, const fs::path& folder) {
+  Json values = to_json_absolute(config);
+  const fs::path base = fs::weakly_canonical(fs::absolute(folder));
+  change_paths(values, [&](const std::string& path) {
+    return path.empty() ? path : fs::path(path).lexically_relative(base).string();
+  });
+  return values;
 }
 
 Config read_config(const fs::path& file) { return resolve_config(config_layers(file, {})); }

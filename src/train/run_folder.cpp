@@ -61,14 +61,14 @@ RunFolder::RunFolder(const fs::path& path, const Config& config) : path_(path) {
   const fs::path file = path_ / "config.json";
   if (fs::exists(file)) {
     std::vector<std::string> changes;
-    collect_changes(read_json(file), to_json(config), "", changes);
+    collect_changes(to_json_absolute(read_config(file)), to_json_absolute(config), "", changes);
     if (!changes.empty()) {
       throw Error({.what = "the folder holds a run with another configuration:\n  " + join(changes, "\n  "),
                    .where = path_.string(),
                    .hint = "choose another run.dir, or remove the folder to start anew"});
     }
   }
-  write_json(file, to_json(config));
+  write_json(file, to_json_for(config, path_));
   write_json(path_ / "environment.json", environment_json(config));
 }
 

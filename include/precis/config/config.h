@@ -20,10 +20,11 @@ inline Limits between(double low, double high) { return {.low = low, .high = hig
 inline Limits one_of(std::vector<std::string> choices) { return {.choices = std::move(choices)}; }
 
 struct ModelConfig {
-  std::string path, dtype = "auto", device = "cpu";
+  std::string path, shape, dtype = "auto", device = "cpu";
   template <class V>
   void visit(V& v) {
     v("path", path, "the frozen decoder: a Hugging Face folder or a GGUF file");
+    v("shape", shape, "its config.json, for train --dry-run where its weights are not there");
     v("dtype", dtype, "how its weights are kept; auto takes bfloat16 where the processor multiplies it natively",
       one_of({"auto", "float32", "bfloat16"}));
     v("device", device, "where it runs", one_of({"cpu", "cuda"}));
@@ -75,12 +76,15 @@ struct LoraConfig {
 
 // methods.md section 3.
 struct SacConfig {
-  std::string attention = "full";
+  std::string attention = "full", anchor_selection = "uniform";
   bool anchor_embedding = true;
   template <class V>
   void visit(V& v) {
     v("attention", attention, "inside a chunk: every token sees every token, or only anchors do, or none",
       one_of({"full", "anchors", "causal"}));
+    v("anchor_selection", anchor_selection,
+      "every r-th token, or as many drawn at random, by a hash of the chunk's tokens (the paper's ablation)",
+      one_of({"uniform", "random"}));
     v("anchor_embedding", anchor_embedding, "add the learned anchor embedding (off: the paper's ablation)");
   }
 };
@@ -188,10 +192,11 @@ struct TrainConfig {
           eval_limit = 60, keep = 2;
   double max_seconds = 0, eval_seconds = 0, lr = 5e-4, final_lr_share = 0.1, weight_decay = 0, beta1 = 0.9,
          beta2 = 0.999, epsilon = 1e-8, clip = 1;
-  std::string schedule = "cosine";
+  std::string schedule = "cosine", start_from;
   template <class V>
   void visit(V& v) {
     v("objectives", objectives, "what is learned");
+    v("start_from", start_from, "run folder or exported compressor whose tensors a new run starts with");
     v("steps", steps, "optimiser steps", at_least(0));
     v("max_seconds", max_seconds, "stop after this many seconds of training, evaluations not counted; 0: no limit",
       at_least(0));

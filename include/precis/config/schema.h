@@ -31,6 +31,8 @@ Config read_config(const std::filesystem::path& file);
 void require_set(const Config& config, const std::vector<std::string>& key_paths);
 
 Json to_json(const Config& config);
+Json to_json_for(const Config& config, const std::filesystem::path& folder);  // for a file there: paths relative to it
+Json to_json_absolute(const Config& config);                                  // with absolute paths, to compare
 Json to_json(const CompressorConfig& config);
 CompressorConfig compressor_config_from_json(const Json& object, const std::string& source);
 
