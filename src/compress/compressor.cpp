@@ -31,8 +31,19 @@ int64_t Compressor::trained_parameters() const {
   return count;
 }
 
+int64_t Compressor::entries_of_segment(int64_t tokens) const { return (tokens + config_.ratio - 1) / config_.ratio; }
+
+int64_t Compressor::entries_of(int64_t tokens) const {
+  const int64_t full = tokens / config_.segment_length, rest = tokens % config_.segment_length;
+  return full * entries_of_segment(config_.segment_length) + (rest > 0 ? entries_of_segment(rest) : 0);
+}
+
 MemoryOrigin Compressor::origin() const {
-  return {config_.method, config_.ratio, decoder().fingerprint(), surroundings_.tokenizer_hash};
+  return {config_.method, version(), config_.ratio, decoder().fingerprint(), surroundings_.tokenizer_hash};
+}
+
+Memory Compressor::empty_memory(const TokenBatch& context, MemoryPlacement placement) const {
+  return {.source_tokens = context.lengths.cpu(), .origin = origin(), .placement = placement};
 }
 
 Tensor Compressor::learned_rows(const std::string& name, int64_t n, double mean, double deviation) {

@@ -43,7 +43,7 @@ Comprexit::Comprexit(const CompressorConfig& c, const Surroundings& surroundings
 }
 
 Comprexit::Explanation Comprexit::explain(const TokenBatch& context) const {
-  check_contexts(context, decoder());
+  check_contexts(context, decoder(), config());
   const SegmentBatch batch = cut_segments(context, config().segment_length);
   const int64_t n = batch.ids.size(0), width = batch.ids.size(1), W = config().comprexit.window;
   std::vector<Tensor> states;
@@ -66,8 +66,7 @@ Comprexit::Explanation Comprexit::explain(const TokenBatch& context) const {
     slots.push_back(transport_->slots_of(length));
   }
   Explanation out;
-  out.memory.source_tokens = context.lengths.cpu();
-  out.memory.origin = origin();
+  out.memory = empty_memory(context, {.before = decoder_bos_ ? 1 : 0});
   const auto source = place_slots(out.memory, batch, slots, windows * M);
   out.x = gather_entries(gated.x, tokens);
   out.gate = gather_entries(gated.gate, tokens);
@@ -77,7 +76,7 @@ Comprexit::Explanation Comprexit::explain(const TokenBatch& context) const {
   out.target = gather_entries(moved.target, window_of);
   out.plan = gather_entries(moved.plan, window_of);
   const Tensor rows = gather_entries(moved.slots.flatten(1, 2), source);
-  set_sequential_positions(out.memory, decoder_bos_, false);
+  place_memory(out.memory);
   out.memory.content = EmbeddingMemory{projector_ ? projector_->forward(rows) : rows, rows};
   return out;
 }

@@ -22,15 +22,18 @@ std::shared_ptr<LoraSet> make_lora(const LoraConfig& config, const Decoder& deco
   return std::make_shared<LoraSet>(decoder.config().layers, targets, options, std::move(generator));
 }
 
-void check_contexts(const TokenBatch& context, const Decoder& decoder) {
+void check_contexts(const TokenBatch& context, const Decoder& decoder, const CompressorConfig& config) {
+  const bool keeps_positions = config.carrier == "kv" || config.positions != "sequential";
   for (int64_t b = 0; b < context.lengths.size(0); ++b) {
     const int64_t length = context.lengths[b].item<int64_t>();
     if (length == 0) throw Error({.what = "an empty context cannot be compressed", .where = cat("context ", b)});
-    if (length > decoder.config().max_positions) {
+    const int64_t start = context.start.defined() ? context.start[b].item<int64_t>() : 0;
+    const int64_t last = keeps_positions ? start + length : std::min(length, config.segment_length);
+    if (last > decoder.config().max_positions) {
       throw Error({.what = "the context is longer than the model's positions",
                    .where = cat("context ", b),
                    .expected = cat("at most ", decoder.config().max_positions, " tokens"),
-                   .found = cat(length)});
+                   .found = cat(last)});
     }
   }
 }
@@ -53,13 +56,15 @@ int64_t padded_width(int64_t longest) { return (longest + 15) / 16 * 16; }
 
 SegmentBatch cut_segments(const TokenBatch& context, int64_t length) {
   SegmentBatch batch;
-  std::vector<int64_t> lengths;
+  std::vector<int64_t> lengths, first;
   for (int64_t b = 0; b < context.lengths.size(0); ++b) {
-    const int64_t total = context.lengths[b].item<int64_t>();
-    for (int64_t start = 0; start < total; start += length) {
+    const int64_t total = context.lengths[b].item<int64_t>(),
+                  before = context.start.defined() ? context.start[b].item<int64_t>() : 0;
+    for (int64_t begin = 0; begin < total; begin += length) {
       batch.context.push_back(b);
-      batch.start.push_back(start);
-      lengths.push_back(std::min(length, total - start));
+      first.push_back(begin);
+      batch.start.push_back(before + begin);
+      lengths.push_back(std::min(length, total - begin));
     }
   }
   batch.lengths = to_tensor(lengths);
@@ -68,7 +73,7 @@ SegmentBatch cut_segments(const TokenBatch& context, int64_t length) {
   for (size_t i = 0; i < lengths.size(); ++i) {
     batch.ids[static_cast<int64_t>(i)]
         .narrow(0, 0, lengths[i])
-        .copy_(context.ids[batch.context[i]].narrow(0, batch.start[i], lengths[i]));
+        .copy_(context.ids[batch.context[i]].narrow(0, first[i], lengths[i]));
   }
   return batch;
 }

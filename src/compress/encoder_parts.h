@@ -9,8 +9,9 @@ namespace precis {
 std::shared_ptr<LoraSet> make_lora(const LoraConfig& config, const Decoder& decoder, at::Generator generator,
                                    bool bound_by_rank = false);
 
-// A context longer than the decoder's positions, or empty, is an Error.
-void check_contexts(const TokenBatch& context, const Decoder& decoder);
+// An empty context is an Error, and one beyond the decoder's positions: the whole context where its memory keeps
+// positions of the text, else one segment of it.
+void check_contexts(const TokenBatch& context, const Decoder& decoder, const CompressorConfig& config);
 
 // Methods whose memory is soft-prompt rows that count from 0: anything else in the config is an Error.
 void require_sequential_embedding(const CompressorConfig& config);
@@ -22,7 +23,7 @@ int64_t padded_width(int64_t longest);
 struct SegmentBatch {
   Tensor ids;                           // int64 [n, width], right-padded
   Tensor lengths;                       // int64 [n]
-  std::vector<int64_t> context, start;  // which context each belongs to, and its tokens before it
+  std::vector<int64_t> context, start;  // which context each belongs to, and tokens of the text before it
 };
 SegmentBatch cut_segments(const TokenBatch& context, int64_t length);
 

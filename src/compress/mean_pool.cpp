@@ -30,7 +30,7 @@ void MeanPool::set_dropout_generator(const at::Generator& generator) {
 }
 
 Memory MeanPool::compress(const TokenBatch& context) {
-  check_contexts(context, decoder());
+  check_contexts(context, decoder(), config());
   const SegmentBatch batch = cut_segments(context, config().segment_length);
   const int64_t n = batch.ids.size(0), width = batch.ids.size(1), P = encoder_bos_ ? 1 : 0, r = config().ratio,
                 slots = (width + r - 1) / r;
@@ -47,10 +47,10 @@ Memory MeanPool::compress(const TokenBatch& context) {
 
   std::vector<int64_t> slots_of_segment;
   for (int64_t i = 0; i < n; ++i) slots_of_segment.push_back((batch.lengths[i].item<int64_t>() + r - 1) / r);
-  Memory memory{.source_tokens = context.lengths.cpu(), .origin = origin()};
+  Memory memory = empty_memory(context, {.before = decoder_bos_ ? 1 : 0, .markers = config().memory_markers});
   const Tensor pooled =
       gather_entries(means, place_slots(memory, batch, slots_of_segment, slots)).to(decoder().dtype());
-  set_sequential_positions(memory, decoder_bos_, config().memory_markers);
+  place_memory(memory);
   memory.content = EmbeddingMemory{projector_ ? projector_->forward(pooled) : pooled, pooled};
   return memory;
 }

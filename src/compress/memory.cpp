@@ -18,6 +18,36 @@ TokenBatch token_batch(const std::vector<std::vector<int64_t>>& contexts) {
   return batch;
 }
 
+namespace {
+
+// Rows count from `before`, each segment between its markers.
+void place_rows(Memory& memory) {
+  const bool markers = memory.placement.markers;
+  const Tensor segments = memory.segments.cpu();
+  memory.position_ids = torch::zeros_like(segments);
+  memory.next_position = torch::zeros({segments.size(0)}, torch::kLong);
+  for (int64_t b = 0; b < segments.size(0); ++b) {
+    int64_t next = memory.placement.before;
+    const int64_t M = segments.size(1), length = memory.lengths[b].item<int64_t>();
+    const int64_t* segment = segments.data_ptr<int64_t>() + b * M;
+    for (int64_t j = 0; j < length; ++j) {
+      if (markers && j > 0 && segment[j] != segment[j - 1]) ++next;  // the end marker of the segment before
+      if (markers && (j == 0 || segment[j] != segment[j - 1])) ++next;
+      memory.position_ids.data_ptr<int64_t>()[b * M + j] = next++;
+    }
+    memory.next_position.data_ptr<int64_t>()[b] = next + (markers && length > 0 ? 1 : 0);
+  }
+}
+
+}  // namespace
+
+void place_memory(Memory& memory) {
+  if (memory.placement.next == MemoryPlacement::Next::rows) return place_rows(memory);
+  memory.next_position = memory.source_tokens + memory.placement.before;
+  if (memory.placement.next == MemoryPlacement::Next::source_and_rows)
+    memory.next_position = memory.next_position + memory.lengths;
+}
+
 int64_t Memory::bytes(int64_t b) const {
   const int64_t length = lengths[b].item<int64_t>();
   if (const auto* embedding = std::get_if<EmbeddingMemory>(&content)) {

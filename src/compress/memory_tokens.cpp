@@ -120,8 +120,7 @@ EncoderPass MemoryTokens::encoder_pass(const SegmentBatch& batch, const std::vec
 
 void MemoryTokens::set_positions(Memory& memory, const SegmentBatch& batch,
                                  const std::vector<SegmentShape>& shapes) const {
-  if (positions_ == PositionScheme::sequential && !kv_)
-    return set_sequential_positions(memory, decoder_bos_, config().memory_markers);
+  if (memory.placement.next == MemoryPlacement::Next::rows) return place_memory(memory);
   std::vector<std::vector<int64_t>> positions(static_cast<size_t>(memory.source_tokens.size(0)));
   for (size_t i = 0; i < shapes.size(); ++i) {
     const std::vector<int64_t> at = encoder_positions(shapes[i], positions_, layout_);
@@ -132,12 +131,18 @@ void MemoryTokens::set_positions(Memory& memory, const SegmentBatch& batch,
     }
   }
   memory.position_ids = to_padded_tensor(positions, 0);
-  memory.next_position = memory.source_tokens + (encoder_bos_ ? 1 : 0);
-  if (positions_ == PositionScheme::sequential) memory.next_position = memory.next_position + memory.lengths;
+  place_memory(memory);
+}
+
+MemoryPlacement MemoryTokens::placement() const {
+  const bool sequential = positions_ == PositionScheme::sequential;
+  if (sequential && !kv_) return {.before = decoder_bos_ ? 1 : 0, .markers = config().memory_markers};
+  return {.next = sequential ? MemoryPlacement::Next::source_and_rows : MemoryPlacement::Next::source,
+          .before = encoder_bos_ ? 1 : 0};
 }
 
 Memory MemoryTokens::compress(const TokenBatch& context) {
-  check_contexts(context, decoder());
+  check_contexts(context, decoder(), config());
   const SegmentBatch batch = cut_segments(context, config().segment_length);
   std::vector<SegmentShape> shapes;
   std::vector<int64_t> slots;
@@ -147,7 +152,7 @@ Memory MemoryTokens::compress(const TokenBatch& context) {
   }
   const SegmentShape padded = padded_shape(shapes, batch.ids.size(1));
   const EncoderPass pass = encoder_pass(batch, shapes, padded);
-  Memory memory{.source_tokens = context.lengths.cpu(), .origin = origin()};
+  Memory memory = empty_memory(context, placement());
   const auto source = place_slots(memory, batch, slots, padded.slots);
   set_positions(memory, batch, shapes);
   const int64_t first_slot = padded.prefix + padded.text;

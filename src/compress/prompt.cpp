@@ -93,23 +93,6 @@ DecoderInput embedding_prompt(const Decoder& decoder, int64_t bos_id, const Embe
   return builder.finish();
 }
 
-void set_sequential_positions(Memory& memory, bool bos, bool markers) {
-  const Tensor segments = memory.segments.cpu();
-  memory.position_ids = torch::zeros_like(segments);
-  memory.next_position = torch::zeros({segments.size(0)}, torch::kLong);
-  for (int64_t b = 0; b < segments.size(0); ++b) {
-    int64_t next = bos ? 1 : 0;
-    const int64_t M = segments.size(1), length = memory.lengths[b].item<int64_t>();
-    const int64_t* segment = segments.data_ptr<int64_t>() + b * M;
-    for (int64_t j = 0; j < length; ++j) {
-      if (markers && j > 0 && segment[j] != segment[j - 1]) ++next;  // the end marker of the segment before
-      if (markers && (j == 0 || segment[j] != segment[j - 1])) ++next;
-      memory.position_ids.data_ptr<int64_t>()[b * M + j] = next++;
-    }
-    memory.next_position.data_ptr<int64_t>()[b] = next + (markers && length > 0 ? 1 : 0);
-  }
-}
-
 Tensor gather_entries(const Tensor& rows, const std::vector<std::vector<int64_t>>& source) {
   size_t longest = 0;
   for (const auto& context : source) longest = std::max(longest, context.size());

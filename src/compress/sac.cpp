@@ -2,9 +2,14 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
+#include <numeric>
+
 #include "encoder_parts.h"
 #include "precis/compress/prompt.h"
 #include "precis/core/error.h"
+#include "precis/core/hash.h"
+#include "precis/core/random.h"
 #include "precis/core/strings.h"
 
 namespace precis {
@@ -13,6 +18,17 @@ std::vector<int64_t> anchor_rows_of_chunk(int64_t n, int64_t ratio) {
   std::vector<int64_t> rows;
   for (int64_t row = (ratio - 1) / 2; row < n; row += ratio) rows.push_back(row);
   if (rows.empty()) rows.push_back(0);
+  return rows;
+}
+
+std::vector<int64_t> random_anchor_rows(const int64_t* ids, int64_t n, int64_t ratio) {
+  // A hash of the text: drawn at random, and still a pure function of what is compressed.
+  Random random(0, hash_hex({reinterpret_cast<const char*>(ids), static_cast<size_t>(n) * sizeof(int64_t)}));
+  std::vector<int64_t> rows(static_cast<size_t>(n));
+  std::iota(rows.begin(), rows.end(), int64_t{0});
+  random.shuffle(rows);
+  rows.resize(anchor_rows_of_chunk(n, ratio).size());
+  std::sort(rows.begin(), rows.end());
   return rows;
 }
 
@@ -37,6 +53,11 @@ void Sac::set_dropout_generator(const at::Generator& generator) {
   if (lora_) lora_->set_dropout_generator(generator);
 }
 
+std::vector<int64_t> Sac::anchor_rows(const Tensor& ids, int64_t n) const {
+  return config().sac.anchor_selection == "uniform" ? anchor_rows_of_chunk(n, config().ratio)
+                                                    : random_anchor_rows(ids.data_ptr<int64_t>(), n, config().ratio);
+}
+
 AttentionPlan Sac::plan_of(const Tensor& anchors, const Tensor& lengths, int64_t width) const {
   if (config().sac.attention == "causal") return AttentionPlan::causal();
   const bool equal = lengths.min().item<int64_t>() == width;
@@ -58,7 +79,7 @@ AttentionPlan Sac::plan_of(const Tensor& anchors, const Tensor& lengths, int64_t
 }
 
 Memory Sac::compress(const TokenBatch& context) {
-  check_contexts(context, decoder());
+  check_contexts(context, decoder(), config());
   const SegmentBatch chunks = cut_segments(context, config().segment_length);
   const int64_t n = chunks.ids.size(0), width = chunks.ids.size(1);
   std::vector<std::vector<int64_t>> anchors_of_chunk, entry_positions(static_cast<size_t>(context.lengths.size(0)));
@@ -66,7 +87,7 @@ Memory Sac::compress(const TokenBatch& context) {
   Tensor positions = torch::arange(1, width + 1).unsqueeze(0) + to_tensor(chunks.start).unsqueeze(1);
   for (int64_t i = 0; i < n; ++i) {
     const auto chunk = static_cast<size_t>(i);
-    anchors_of_chunk.push_back(anchor_rows_of_chunk(chunks.lengths[i].item<int64_t>(), config().ratio));
+    anchors_of_chunk.push_back(anchor_rows(chunks.ids[i], chunks.lengths[i].item<int64_t>()));
     counts.push_back(static_cast<int64_t>(anchors_of_chunk.back().size()));
     for (const int64_t row : anchors_of_chunk.back())
       entry_positions[static_cast<size_t>(chunks.context[chunk])].push_back(chunks.start[chunk] + 1 + row);
@@ -80,7 +101,7 @@ Memory Sac::compress(const TokenBatch& context) {
     rows = rows +
            torch::zeros({n, width + 1, rows.size(2)}, rows.options()).scatter_add(1, index, marks).narrow(1, 0, width);
   }
-  Memory memory{.source_tokens = context.lengths.cpu(), .origin = origin()};
+  Memory memory = empty_memory(context, {.next = MemoryPlacement::Next::source});
   const auto source = place_slots(memory, chunks, counts, most);
   KvMemory kv{{}, memory.lengths};
   const EncoderPass pass{rows, positions, plan_of(anchors, chunks.lengths, width), lora_.get()};
@@ -88,7 +109,7 @@ Memory Sac::compress(const TokenBatch& context) {
     kv.layers.push_back(gather_kv_entries(layer, source));
   }
   memory.position_ids = to_padded_tensor(entry_positions, 0);
-  memory.next_position = memory.source_tokens;
+  place_memory(memory);
   memory.content = std::move(kv);
   return memory;
 }
@@ -109,7 +130,7 @@ EncoderView Sac::encoder_view(const TokenBatch& context) const {
   Tensor mask = torch::ones({n, n}, torch::kBool);
   if (config().sac.attention != "full") mask = mask.tril();
   if (config().sac.attention == "anchors")
-    mask.index_fill_(0, to_tensor(anchor_rows_of_chunk(n, config().ratio)), true);
+    mask.index_fill_(0, to_tensor(anchor_rows(context.ids[0].contiguous(), n)), true);
   return {mask, torch::arange(1, n + 1)};
 }
 

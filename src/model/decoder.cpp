@@ -163,4 +163,10 @@ std::vector<Tensor> Decoder::hidden_states(const EncoderPass& pass, int64_t k) c
   return states;
 }
 
+Tensor Decoder::rotate_keys(const Tensor& keys, const Tensor& shift) const {
+  const Tensor positions = shift.to(keys.device()).unsqueeze(1).expand({-1, keys.size(2)});
+  const RopeTable table = rope_table(positions, rope_frequencies_, torch::kFloat);
+  return apply_rope(keys.to(torch::kFloat), table).to(keys.scalar_type());
+}
+
 }  // namespace precis

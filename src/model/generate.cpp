@@ -4,12 +4,15 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
 
 namespace precis {
 namespace {
+
+using Clock = std::chrono::steady_clock;
 
 // Next ids [B] from logits [B, V].
 Tensor choose(Tensor logits, const GenerateOptions& options, at::Generator& generator) {
@@ -40,8 +43,10 @@ void refuse_too_long(const Decoder& decoder, const DecoderInput& input, int64_t 
 }  // namespace
 
 std::vector<std::vector<int64_t>> generate(const Decoder& decoder, const DecoderInput& input,
-                                           const GenerateOptions& options, const OnToken& on_token) {
+                                           const GenerateOptions& options, const OnToken& on_token,
+                                           GenerateSeconds* seconds) {
   const torch::NoGradGuard no_gradient;
+  const auto start = Clock::now();
   const DecoderConfig& config = decoder.config();
   const int64_t batch = input.rows.size(0);
   refuse_too_long(decoder, input, options.max_new_tokens);
@@ -57,12 +62,14 @@ std::vector<std::vector<int64_t>> generate(const Decoder& decoder, const Decoder
   Tensor rows = states.gather(1, last_row.unsqueeze(-1).expand({-1, 1, states.size(2)}));  // [B, 1, D]
   Tensor position = input.position_ids.to(decoder.device()).gather(1, last_row);           // [B, 1]
   const Tensor one = torch::ones({batch}, torch::kLong);
+  auto prefilled = start;
 
   std::vector<std::vector<int64_t>> out(static_cast<size_t>(batch));
   std::vector<bool> done(static_cast<size_t>(batch), false);
   for (int64_t step = 0; step < options.max_new_tokens; ++step) {
     const Tensor next = choose(decoder.logits(rows.squeeze(1)), options, generator);
     const Tensor on_cpu = next.cpu();
+    if (step == 0) prefilled = Clock::now();  // the copy has waited for the device
     for (int64_t b = 0; b < batch; ++b) {
       const auto row = static_cast<size_t>(b);
       if (done[row]) continue;
@@ -75,6 +82,10 @@ std::vector<std::vector<int64_t>> generate(const Decoder& decoder, const Decoder
     if (std::all_of(done.begin(), done.end(), [](bool d) { return d; }) || step + 1 == options.max_new_tokens) break;
     position = position + 1;
     rows = decoder.hidden({.rows = decoder.embed(next.unsqueeze(1)), .lengths = one, .position_ids = position}, &cache);
+  }
+  if (seconds) {
+    seconds->prefill += std::chrono::duration<double>(prefilled - start).count();
+    seconds->decode += std::chrono::duration<double>(Clock::now() - prefilled).count();
   }
   return out;
 }

@@ -15,6 +15,17 @@ bool is_known_extra(const std::string& name, const DecoderConfig& config) {
 
 }  // namespace
 
+Decoder::Decoder(DecoderConfig config)
+    : config_(std::move(config)),
+      dtype_(torch::kFloat),
+      device_(torch::kCPU),
+      embedding_(torch::zeros({1, 1}).expand({config_.vocabulary, config_.hidden})),
+      classifier_(embedding_) {}
+
+std::shared_ptr<const Decoder> Decoder::shape_only(DecoderConfig config) {
+  return std::shared_ptr<const Decoder>(new Decoder(std::move(config)));
+}
+
 Decoder::Decoder(DecoderConfig config, const Checkpoint& checkpoint, at::ScalarType dtype, at::Device device)
     : config_(std::move(config)), dtype_(dtype), device_(device), fingerprint_(checkpoint.fingerprint()) {
   const torch::NoGradGuard no_gradient;

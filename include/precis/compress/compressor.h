@@ -50,15 +50,21 @@ class Compressor : public torch::nn::Module {
   virtual EncoderView encoder_view(const TokenBatch& context) const;
   virtual bool context_begins_with_bos() const { return false; }  // BOS is part of the text that is compressed (SAC)
   virtual void set_dropout_generator(const at::Generator&) {}
+  // Memory entries that a context of this many tokens gets.
+  int64_t entries_of(int64_t tokens) const;
+  virtual int64_t version() const { return 1; }  // raised when the same trained tensors give other memories
 
   const CompressorConfig& config() const { return config_; }
   const Decoder& decoder() const { return *surroundings_.decoder; }
   const std::string& tokenizer_hash() const { return surroundings_.tokenizer_hash; }
   int64_t trained_parameters() const;
+  MemoryOrigin origin() const;
 
  protected:
   const Surroundings& surroundings() const { return surroundings_; }
-  MemoryOrigin origin() const;
+  virtual int64_t entries_of_segment(int64_t tokens) const;  // by the ratio, rounded up
+  // A memory of these contexts without content: source tokens, origin and placement.
+  Memory empty_memory(const TokenBatch& context, MemoryPlacement placement = {}) const;
   // Normally distributed trained rows [n, D] (or [D] for n = 0), fp32, from the stream of this compressor's seed.
   Tensor learned_rows(const std::string& name, int64_t n, double mean, double deviation);
   at::Generator& generator() { return generator_; }

@@ -23,6 +23,9 @@ class Comprexit : public Compressor {
   };
   Explanation explain(const TokenBatch& context) const;
 
+ protected:
+  int64_t entries_of_segment(int64_t tokens) const override { return transport_->slots_of(tokens); }
+
  private:
   bool decoder_bos_;
   int64_t layers_;

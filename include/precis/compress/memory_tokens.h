@@ -19,12 +19,16 @@ class MemoryTokens : public Compressor {
   EncoderView encoder_view(const TokenBatch& context) const override;
   void set_dropout_generator(const at::Generator& generator) override;
 
+ protected:
+  int64_t entries_of_segment(int64_t tokens) const override { return shape_of(tokens).slots; }
+
  private:
   SegmentShape shape_of(int64_t text) const;
   SegmentShape padded_shape(const std::vector<SegmentShape>& shapes, int64_t width) const;
   // All segments as one batch of rows, padded to `padded`.
   EncoderPass encoder_pass(const SegmentBatch& batch, const std::vector<SegmentShape>& shapes,
                            const SegmentShape& padded) const;
+  MemoryPlacement placement() const;
   void set_positions(Memory& memory, const SegmentBatch& batch, const std::vector<SegmentShape>& shapes) const;
   bool chunked() const { return mask_.memory_to_text != MemoryToText::global || config().chunk > 0; }
 

@@ -48,10 +48,6 @@ struct EmbeddingPrompt {
 DecoderInput embedding_prompt(const Decoder& decoder, int64_t bos_id, const EmbeddingPrompt& form, const Memory& memory,
                               const TaskTokens& task);
 
-// Sequential decoder positions of embedding memories (entry j of context b, after BOS and markers): fills
-// memory.position_ids and memory.next_position.
-void set_sequential_positions(Memory& memory, bool bos, bool markers);
-
 // Rows [n, m, ...] of segments put together by context: entry (b, j) is rows[source[b][j]] of the flattened [n m, ...].
 // Padding takes row 0.
 Tensor gather_entries(const Tensor& rows, const std::vector<std::vector<int64_t>>& source);

@@ -9,6 +9,9 @@ namespace precis {
 // Rows (from 0) of the anchors in a chunk of n tokens at ratio r: every r-th from (r - 1) div 2, at least one.
 std::vector<int64_t> anchor_rows_of_chunk(int64_t n, int64_t ratio);
 
+// As many rows of the chunk `ids` [n], drawn without repeats by a hash of the ids and in order: the paper's ablation.
+std::vector<int64_t> random_anchor_rows(const int64_t* ids, int64_t n, int64_t ratio);
+
 class Sac : public Compressor {
  public:
   Sac(const CompressorConfig& config, const Surroundings& surroundings);
@@ -19,7 +22,13 @@ class Sac : public Compressor {
   bool context_begins_with_bos() const override { return surroundings().adds_bos; }
   void set_dropout_generator(const at::Generator& generator) override;
 
+ protected:
+  int64_t entries_of_segment(int64_t tokens) const override {
+    return static_cast<int64_t>(anchor_rows_of_chunk(tokens, config().ratio).size());
+  }
+
  private:
+  std::vector<int64_t> anchor_rows(const Tensor& ids /* int64 [at least n] */, int64_t n) const;
   AttentionPlan plan_of(const Tensor& anchors, const Tensor& lengths, int64_t width) const;
 
   std::shared_ptr<LoraSet> lora_;

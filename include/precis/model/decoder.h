@@ -36,6 +36,9 @@ class Decoder {
   // Reads every tensor of the family from the checkpoint, strictly. `dtype`: fp32 or bf16.
   Decoder(DecoderConfig config, const Checkpoint& checkpoint, at::ScalarType dtype, at::Device device);
 
+  // A decoder without weights, for plans: a compressor can be built around it and counted, not run.
+  static std::shared_ptr<const Decoder> shape_only(DecoderConfig config);
+
   const DecoderConfig& config() const { return config_; }
   at::ScalarType dtype() const { return dtype_; }
   at::Device device() const { return device_; }
@@ -62,7 +65,12 @@ class Decoder {
 
   Tensor logits(const Tensor& rows) const;  // [..., D] to [..., V]
 
+  // Rotated keys [B, K, M, d] of context b, rotated further by shift[b] positions (int64 [B], may be negative).
+  Tensor rotate_keys(const Tensor& keys, const Tensor& shift) const;
+
  private:
+  explicit Decoder(DecoderConfig config);
+
   struct Layer {
     Tensor input_norm, post_norm, q_norm, k_norm;
     Tensor qkv, qkv_bias, o, o_bias, gate_up, gate_up_bias, down, down_bias;

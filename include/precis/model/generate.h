@@ -16,11 +16,17 @@ struct GenerateOptions {
   uint64_t seed = 1;             // of sampling
 };
 
+struct GenerateSeconds {
+  double prefill = 0;  // reading the input
+  double decode = 0;   // all that follows
+};
+
 // Called with each new token of context `row`; returning false ends that context (a stop text was reached).
 using OnToken = std::function<bool(int64_t row, int64_t id)>;
 
 // New tokens of each context of the input (labels are ignored). Runs without gradients.
 std::vector<std::vector<int64_t>> generate(const Decoder& decoder, const DecoderInput& input,
-                                           const GenerateOptions& options, const OnToken& on_token = {});
+                                           const GenerateOptions& options, const OnToken& on_token = {},
+                                           GenerateSeconds* seconds = nullptr);
 
 }  // namespace precis

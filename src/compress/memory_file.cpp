@@ -1,0 +1,270 @@
+#include "precis/compress/memory_file.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "precis/compress/checkpoint.h"
+#include "precis/config/schema.h"
+#include "precis/core/error.h"
+#include "precis/core/hash.h"
+#include "precis/core/strings.h"
+
+namespace precis {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr int64_t format_version = 1;
+constexpr const char* format_name = "precis-memory";
+
+const std::vector<std::pair<std::string, MemoryPlacement::Next>> next_names = {
+    {"rows", MemoryPlacement::Next::rows},
+    {"source", MemoryPlacement::Next::source},
+    {"source_and_rows", MemoryPlacement::Next::source_and_rows}};
+
+// Over all metadata but the checksum itself, and over every tensor's name, shape, dtype and bytes.
+std::string checksum(const Metadata& metadata, const TensorMap& tensors) {
+  Hasher hasher;
+  for (const auto& [key, value] : metadata) {
+    if (key != "checksum") hasher.update(cat(key.size(), ':', key, value.size(), ':', value));
+  }
+  for (const auto& [name, tensor] : tensors) {
+    const Tensor bytes = tensor.contiguous();
+    hasher.update(cat(name.size(), ':', name, c10::toString(bytes.scalar_type()), bytes.sizes()));
+    hasher.update(bytes.data_ptr(), bytes.nbytes());
+  }
+  return hasher.hex();
+}
+
+TensorMap tensors_of(const Memory& memory) {
+  TensorMap out;
+  out["position_ids"] = memory.position_ids[0];
+  out["segments"] = memory.segments[0];
+  if (memory.documents) {
+    out["documents"] = memory.documents->index[0];
+    out["document_tokens"] = memory.documents->tokens[0];
+  }
+  if (const auto* embedding = std::get_if<EmbeddingMemory>(&memory.content)) {
+    out["rows"] = embedding->rows[0];
+  } else {
+    const auto& layers = std::get<KvMemory>(memory.content).layers;
+    for (size_t i = 0; i < layers.size(); ++i) {
+      out[cat("layers.", i, ".keys")] = layers[i].k[0];
+      out[cat("layers.", i, ".values")] = layers[i].v[0];
+    }
+  }
+  for (auto& [name, tensor] : out) tensor = tensor.detach().cpu().contiguous();
+  return out;
+}
+
+// A memory file's metadata, with errors that name the file and the key.
+class Fields {
+ public:
+  Fields(const Metadata& metadata, std::string where) : metadata_(metadata), where_(std::move(where)) {}
+
+  std::string text(const std::string& key) const {
+    const auto found = metadata_.find(key);
+    if (found == metadata_.end()) fail(key, "a value", "none");
+    return found->second;
+  }
+  int64_t number(const std::string& key) const {
+    const std::string value = text(key);
+    int64_t out = -1;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), out);
+    if (error != std::errc() || end != value.data() + value.size() || out < 0)
+      fail(key, "a whole number of at least 0", excerpt(value));
+    return out;
+  }
+  [[noreturn]] void fail(const std::string& what, const std::string& expected, const std::string& found) const {
+    throw Error({.what = "not a sound memory file: " + what, .where = where_, .expected = expected, .found = found});
+  }
+
+ private:
+  const Metadata& metadata_;
+  std::string where_;
+};
+
+// The tensor `name`, taken out of `tensors`, as [1, ...]; -1 in `shape` stands for any size of at least 1.
+Tensor take(TensorMap& tensors, const std::string& name, const std::vector<int64_t>& shape, const Fields& fields) {
+  const auto found = tensors.find(name);
+  if (found == tensors.end()) fields.fail("tensor " + name, "to be there", "none");
+  const Tensor tensor = found->second.clone();
+  if (tensor.numel() == 0) fields.fail("tensor " + name, "entries", "none");
+  bool fits = tensor.dim() == static_cast<int64_t>(shape.size());
+  for (size_t i = 0; fits && i < shape.size(); ++i)
+    fits = shape[i] < 0 || tensor.size(static_cast<int64_t>(i)) == shape[i];
+  if (!fits) fields.fail("shape of " + name, cat(at::IntArrayRef(shape)), cat(tensor.sizes()));
+  tensors.erase(found);
+  return tensor.unsqueeze(0);
+}
+
+// Whole numbers of [0, limit), one per entry.
+Tensor take_numbers(TensorMap& tensors, const std::string& name, int64_t count, int64_t limit, const Fields& fields) {
+  const Tensor numbers = take(tensors, name, {count}, fields);
+  if (numbers.scalar_type() != torch::kLong)
+    fields.fail("dtype of " + name, "int64", c10::toString(numbers.scalar_type()));
+  const int64_t low = numbers.min().item<int64_t>(), high = numbers.max().item<int64_t>();
+  if (low < 0 || high >= limit) fields.fail("values of " + name, cat("0 to ", limit - 1), cat(low, " to ", high));
+  return numbers;
+}
+
+MemoryPlacement placement_of(const Fields& fields) {
+  MemoryPlacement placement{.before = fields.number("positions_before"), .markers = fields.text("markers") == "yes"};
+  for (const auto& [name, next] : next_names) {
+    if (name != fields.text("positions")) continue;
+    placement.next = next;
+    return placement;
+  }
+  fields.fail("positions", "rows, source or source_and_rows", excerpt(fields.text("positions")));
+}
+
+}  // namespace
+
+void save_memory(const fs::path& path, const MemoryFile& file) {
+  const Memory& memory = file.memory;
+  check(memory.contexts() == 1, "a memory file holds one context: see select_context");
+  const TensorMap tensors = tensors_of(memory);
+  Metadata metadata = {{"format", format_name},
+                       {"format_version", cat(format_version)},
+                       {"method", memory.origin.method},
+                       {"method_version", cat(memory.origin.method_version)},
+                       {"ratio", cat(memory.origin.ratio)},
+                       {"carrier", std::holds_alternative<KvMemory>(memory.content) ? "kv" : "embedding"},
+                       {"positions_before", cat(memory.placement.before)},
+                       {"markers", memory.placement.markers ? "yes" : "no"},
+                       {"next_position", cat(memory.next_position[0].item<int64_t>())},
+                       {"source_tokens", cat(memory.source_tokens[0].item<int64_t>())},
+                       {"source_hash", file.source_hash},
+                       {"compressor_hash", file.compressor_hash},
+                       {"base_fingerprint", memory.origin.base_fingerprint},
+                       {"tokenizer_hash", memory.origin.tokenizer_hash}};
+  for (const auto& [name, next] : next_names) {
+    if (next == memory.placement.next) metadata["positions"] = name;
+  }
+  metadata["checksum"] = checksum(metadata, tensors);
+  write_safetensors(path, tensors, metadata);
+}
+
+MemoryFile load_memory(const fs::path& path) {
+  const SafetensorsFile file(path);
+  const Fields fields(file.metadata(), path.string());
+  if (!file.metadata().count("format") || fields.text("format") != format_name) {
+    throw Error({.what = "not a memory file",
+                 .where = path.string(),
+                 .expected = "a file that precis compress has written",
+                 .found = "a safetensors file of another kind"});
+  }
+  if (fields.number("format_version") != format_version) {
+    throw Error({.what = "a memory file of another format version",
+                 .where = path.string(),
+                 .expected = cat(format_version),
+                 .found = fields.text("format_version")});
+  }
+  TensorMap tensors = file.tensors();
+  if (checksum(file.metadata(), tensors) != fields.text("checksum")) {
+    throw Error({.what = "the memory file was altered: its contents do not fit their checksum",
+                 .where = path.string(),
+                 .hint = "compress the text again"});
+  }
+  MemoryFile out{{}, fields.text("source_hash"), fields.text("compressor_hash")};
+  Memory& memory = out.memory;
+  memory.origin = {fields.text("method"), fields.number("method_version"), fields.number("ratio"),
+                   fields.text("base_fingerprint"), fields.text("tokenizer_hash")};
+  memory.placement = placement_of(fields);
+  const int64_t next = fields.number("next_position");
+  memory.position_ids =
+      take_numbers(tensors, "position_ids", -1, std::max(next, fields.number("source_tokens") + 1), fields);
+  const int64_t M = memory.entries();
+  memory.segments = take_numbers(tensors, "segments", M, M, fields);
+  memory.lengths = torch::tensor({M}, torch::kLong);
+  memory.source_tokens = torch::tensor({fields.number("source_tokens")}, torch::kLong);
+  memory.next_position = torch::tensor({next}, torch::kLong);
+  if (tensors.count("document_tokens")) {
+    const Tensor tokens = take_numbers(tensors, "document_tokens", -1, INT64_MAX, fields);
+    memory.documents = {take_numbers(tensors, "documents", M, tokens.size(1), fields), tokens};
+  }
+  if (fields.text("carrier") == "embedding") {
+    memory.content = EmbeddingMemory{take(tensors, "rows", {M, -1}, fields), {}};
+  } else {
+    KvMemory kv{{}, memory.lengths};
+    for (size_t i = 0; i == 0 || tensors.count(cat("layers.", i, ".keys")); ++i) {
+      const Tensor keys = take(tensors, cat("layers.", i, ".keys"), {-1, M, -1}, fields);
+      kv.layers.push_back({keys, take(tensors, cat("layers.", i, ".values"), {keys.size(1), M, keys.size(3)}, fields)});
+    }
+    memory.content = std::move(kv);
+  }
+  if (!tensors.empty()) fields.fail("tensors", "none but the memory's", tensors.begin()->first);
+  return out;
+}
+
+void require_made_by(const MemoryFile& file, const Compressor& compressor, const std::string& hash,
+                     const std::string& where) {
+  const MemoryOrigin &made = file.memory.origin, ours = compressor.origin();
+  const auto must_equal = [&](const char* what, const auto& mine, const auto& theirs) {
+    if (mine == theirs) return;
+    throw Error({.what = cat("this memory was made with another ", what),
+                 .where = where,
+                 .expected = cat(mine, " (given now)"),
+                 .found = cat(theirs, " (made with)")});
+  };
+  must_equal("method", ours.method, made.method);
+  must_equal("method version", ours.method_version, made.method_version);
+  must_equal("base model", ours.base_fingerprint, made.base_fingerprint);
+  must_equal("tokenizer", ours.tokenizer_hash, made.tokenizer_hash);
+  must_equal("ratio", ours.ratio, made.ratio);
+  must_equal("trained compressor", hash, file.compressor_hash);
+  const DecoderConfig& shape = compressor.decoder().config();
+  if (const auto* embedding = std::get_if<EmbeddingMemory>(&file.memory.content)) {
+    must_equal("width", shape.hidden, embedding->rows.size(2));
+  } else {
+    const auto& layers = std::get<KvMemory>(file.memory.content).layers;
+    must_equal("number of layers", shape.layers, static_cast<int64_t>(layers.size()));
+    must_equal("number of key/value heads", shape.kv_heads, layers[0].k.size(1));
+    must_equal("head width", shape.head_dim, layers[0].k.size(3));
+  }
+  const int64_t next = file.memory.next_position[0].item<int64_t>(), limit = shape.max_positions;
+  if (next >= limit) {
+    throw Error({.what = "the memory is longer than the decoder's positions",
+                 .where = where,
+                 .expected = cat("to end before position ", limit),
+                 .found = cat(next)});
+  }
+}
+
+std::string source_hash(const Tensor& ids, const std::string& before) {
+  const Tensor flat = ids.to(torch::kLong).contiguous();
+  return Hasher().update(before).update(flat.data_ptr(), flat.nbytes()).hex();
+}
+
+std::string compressor_hash(const Compressor& compressor) {
+  Hasher hasher;
+  hasher.update(to_json(compressor.config()).dump());
+  for (const auto& [name, tensor] : trained_tensors(compressor)) {
+    const Tensor bytes = tensor.detach().cpu().contiguous();
+    hasher.update(name).update(bytes.data_ptr(), bytes.nbytes());
+  }
+  return hasher.hex();
+}
+
+double relative_error(const Memory& exact, const Memory& stored) {
+  const auto total = [](const Tensor& x) { return x.to(torch::kDouble).square().sum().item<double>(); };
+  double error = 0, size = 0;
+  const auto add = [&](const Tensor& a, const Tensor& b) {
+    error += total(a.to(torch::kDouble) - b.to(torch::kDouble));
+    size += total(a);
+  };
+  if (const auto* embedding = std::get_if<EmbeddingMemory>(&exact.content)) {
+    add(embedding->rows, std::get<EmbeddingMemory>(stored.content).rows);
+  } else {
+    const auto &a = std::get<KvMemory>(exact.content).layers, &b = std::get<KvMemory>(stored.content).layers;
+    for (size_t i = 0; i < a.size(); ++i) {
+      add(a[i].k, b[i].k);
+      add(a[i].v, b[i].v);
+    }
+  }
+  return size > 0 ? std::sqrt(error / size) : 0;
+}
+
+}  // namespace precis
