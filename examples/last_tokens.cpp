@@ -16,7 +16,7 @@ class LastTokens : public Compressor {
 
   Memory compress(const TokenBatch& context) override {
     const int64_t B = context.lengths.size(0), D = decoder().config().hidden;
-    Memory memory{.source_tokens = context.lengths, .origin = origin()};
+    Memory memory = empty_memory(context);
     memory.lengths = (context.lengths + config().ratio - 1).div(config().ratio, "floor") + 1;  // [B]
     const int64_t M = memory.lengths.max().item<int64_t>();
     std::vector<Tensor> rows;
@@ -26,9 +26,8 @@ class LastTokens : public Compressor {
       rows.push_back(torch::cat({row_.to(tail.scalar_type()), tail, tail.new_zeros({M - kept - 1, D})}));
     }
     const Tensor stacked = torch::stack(rows);  // [B, M, D]
-    memory.position_ids = torch::arange(M).unsqueeze(0).expand({B, -1});
     memory.segments = torch::zeros({B, M}, torch::kLong);
-    memory.next_position = memory.lengths;
+    place_memory(memory);
     memory.content = EmbeddingMemory{stacked, stacked};
     return memory;
   }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "precis/compress/compressor.h"
+#include "precis/model/generate.h"
 
 namespace precis {
 
@@ -14,11 +15,45 @@ void run_score(const std::string& dataset, const std::string& predictions);
 void run_tokenize(const std::string& tokenizer, bool decode, bool special);
 void run_inspect(const std::string& path, bool json);
 
+void run_plan(const Config& config, const CompressorRegistry& registry);  // train --dry-run
+
+// Which trained compressor, around which model.
+struct RunOptions {
+  std::string compressor, model, dtype = "auto", device = "cpu";
+  int64_t threads = 0;
+};
+
+struct CompressCommand {
+  RunOptions run;
+  std::string text, jsonl, append, out, text_field = "text", id_field = "id", store;
+  int64_t batch = 8;
+  bool json = false;
+};
+void run_compress(const CompressCommand& command, const CompressorRegistry& registry);
+
+struct GenerateCommand {
+  RunOptions run;
+  std::vector<std::string> memories, texts, stops;
+  std::string prompt, question;
+  GenerateOptions options;
+  bool each = false, json = false;
+};
+void run_generate(const GenerateCommand& command, const CompressorRegistry& registry);
+
 // The decoder and tokenizer of a configuration, with threads and determinism set up.
 struct Workspace {
   std::shared_ptr<const Decoder> decoder;
   std::unique_ptr<class Tokenizer> tokenizer;
 };
 Workspace open_workspace(const Config& config);
+
+// A trained compressor with all it needs; `config` is its run's, with the options' model and device.
+struct OpenRun {
+  Config config;
+  std::shared_ptr<const Decoder> decoder;
+  std::shared_ptr<class Tokenizer> tokenizer;
+  std::shared_ptr<Compressor> compressor;
+};
+OpenRun open_run(const RunOptions& options, const CompressorRegistry& registry);
 
 }  // namespace precis

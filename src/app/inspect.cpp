@@ -1,6 +1,7 @@
 #include <cstdio>
 
 #include "commands.h"
+#include "precis/compress/memory_file.h"
 #include "precis/core/error.h"
 #include "precis/core/gguf.h"
 #include "precis/core/strings.h"
@@ -24,6 +25,27 @@ Json safetensors_json(const fs::path& path) {
     tensors[name] = {{"dtype", c10::toString(entry.dtype)}, {"shape", entry.shape}};
   }
   return {{"kind", "safetensors"}, {"parameters", parameters}, {"metadata", file.metadata()}, {"tensors", tensors}};
+}
+
+Json memory_json(const fs::path& path) {
+  const MemoryFile file = load_memory(path);
+  const Memory& memory = file.memory;
+  const int64_t tokens = memory.source_tokens[0].item<int64_t>(), bytes = memory.bytes(0);
+  Json out = {{"kind", "memory file"},
+              {"entries", memory.entries()},
+              {"bytes", bytes},
+              {"entries_per_source_token", static_cast<double>(memory.entries()) / static_cast<double>(tokens)},
+              {"bytes_per_source_token", static_cast<double>(bytes) / static_cast<double>(tokens)},
+              {"documents", memory.documents ? memory.documents->tokens.size(1) : 1}};
+  const SafetensorsFile raw(path);
+  for (const auto& [key, value] : raw.metadata()) out[key] = value;
+  return out;
+}
+
+bool is_memory_file(const fs::path& path) {
+  const SafetensorsFile file(path);
+  const auto format = file.metadata().find("format");
+  return format != file.metadata().end() && format->second == "precis-memory";
 }
 
 Json decoder_json(const DecoderConfig& c) {
@@ -101,10 +123,11 @@ Json folder_json(const fs::path& path) {
 void run_inspect(const std::string& text, bool json) {
   const fs::path path(text);
   if (!fs::exists(path)) throw Error({.what = "no such file or folder", .where = text});
-  const Json found = fs::is_directory(path)               ? folder_json(path)
-                     : path.extension() == ".safetensors" ? safetensors_json(path)
-                     : path.extension() == ".gguf"        ? gguf_json(path)
-                                                          : tokenizer_json(path);
+  const Json found = fs::is_directory(path) ? folder_json(path)
+                     : path.extension() == ".safetensors"
+                         ? (is_memory_file(path) ? memory_json(path) : safetensors_json(path))
+                     : path.extension() == ".gguf" ? gguf_json(path)
+                                                   : tokenizer_json(path);
   std::printf("%s\n", found.dump(json ? -1 : 2).c_str());
 }
 

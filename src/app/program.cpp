@@ -21,7 +21,7 @@ namespace {
 struct Arguments {
   std::string config_file;
   std::vector<std::string> overrides;
-  bool print_config = false, print_schema = false, print_docs = false, json = false, quiet = false;
+  bool print_config = false, print_schema = false, print_docs = false, json = false, quiet = false, dry_run = false;
 };
 
 void add_config_arguments(CLI::App& command, Arguments& a) {
@@ -29,6 +29,47 @@ void add_config_arguments(CLI::App& command, Arguments& a) {
   command.add_option("overrides", a.overrides, "key=value settings, which win over the file");
   command.add_flag("--print-config", a.print_config, "print the resolved configuration and stop");
   command.add_flag("--json", a.json, "results as JSON lines");
+}
+
+void add_run_arguments(CLI::App& command, RunOptions& o) {
+  command.add_option("--compressor", o.compressor, "run folder or exported compressor")->required();
+  command.add_option("--model", o.model, "the model it was trained around; default: the one of its run");
+  command.add_option("--dtype", o.dtype, "of the model's weights")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
+  command.add_option("--device", o.device)->check(CLI::IsMember({"cpu", "cuda"}));
+  command.add_option("--threads", o.threads, "processor threads; 0: all")->check(CLI::Range(0, 4096));
+}
+
+void add_compress_arguments(CLI::App& command, CompressCommand& c) {
+  add_run_arguments(command, c.run);
+  command.add_option("--text", c.text, "a text file, or - for standard input");
+  command.add_option("--jsonl", c.jsonl, "many documents, one JSON object a line (also .gz, or - for standard input)");
+  command.add_option("--text-field", c.text_field, "with --jsonl: key of the text");
+  command.add_option("--id-field", c.id_field, "with --jsonl: key of the id, which names the memory file");
+  command.add_option("--append", c.append, "a memory file that this text goes on from");
+  command.add_option("--out", c.out, "the memory file to write; with --jsonl a folder of them")->required();
+  command.add_option("--store", c.store, "dtype of the stored memory; default: as computed")
+      ->check(CLI::IsMember({"float32", "bfloat16"}));
+  command.add_option("--batch", c.batch, "with --jsonl: documents compressed at once")->check(CLI::Range(1, 65536));
+  command.add_flag("--json", c.json, "a JSON line per memory file");
+}
+
+void add_generate_arguments(CLI::App& command, GenerateCommand& c) {
+  add_run_arguments(command, c.run);
+  command.add_option("--memory", c.memories, "memory files, read one after the other in the order given");
+  command.add_option("--text", c.texts, "text files to compress now, instead of memory files");
+  command.add_flag("--each", c.each, "answer from each memory by itself, all in one batch");
+  command.add_option("--prompt", c.prompt, "text that follows the memory, as it is");
+  command.add_option("--question", c.question, "a question, put into the query template of the compressor's training");
+  command.add_option("--max-new-tokens", c.options.max_new_tokens)->check(CLI::Range(1, 1 << 20));
+  command.add_option("--temperature", c.options.temperature, "0: greedy")->check(CLI::Range(0.0, 100.0));
+  command.add_option("--top-k", c.options.top_k, "sample among the k most likely tokens; 0: all")
+      ->check(CLI::Range(0, 1 << 24));
+  command.add_option("--top-p", c.options.top_p, "sample among the likeliest tokens of this total probability")
+      ->check(CLI::Range(0.0, 1.0));
+  command.add_option("--seed", c.options.seed, "of sampling");
+  command.add_option("--stop", c.stops, "texts that end the answer (left out of it)");
+  command.add_flag("--json", c.json, "a JSON line with the text and its cost, not streamed");
 }
 
 // The resolved configuration, or nothing if printing it was all that was asked for.
@@ -83,6 +124,14 @@ int parse_and_run(int argc, char** argv, const CompressorRegistry& registry) {
     command->add_flag("--print-schema", a.print_schema, "print the configuration's JSON Schema");
     command->add_flag("--quiet", a.quiet, "warnings and errors only");
   }
+  auto* compress = app.add_subcommand("compress", "compress texts into memory files");
+  auto* generate = app.add_subcommand("generate", "continue a prompt that reads memories");
+  train->add_flag("--dry-run", a.dry_run,
+                  "print the plan and stop; model.shape stands in for a model that is not here");
+  CompressCommand compress_command;
+  add_compress_arguments(*compress, compress_command);
+  GenerateCommand generate_command;
+  add_generate_arguments(*generate, generate_command);
   std::string dataset, predictions, tokenizer, path, out;
   bool decode = false, special = false;
   SynthOptions synth_options;
@@ -114,9 +163,13 @@ int parse_and_run(int argc, char** argv, const CompressorRegistry& registry) {
   if (a.print_schema) return std::printf("%s\n", json_schema().dump(2).c_str()), 0;
   if (a.print_docs) return std::fputs(markdown_reference().c_str(), stdout), 0;
   if (train->parsed()) {
-    if (const auto config = resolved(a)) run_train(*config, registry, a.json);
+    if (const auto config = resolved(a)) a.dry_run ? run_plan(*config, registry) : run_train(*config, registry, a.json);
   } else if (eval->parsed()) {
     if (const auto config = resolved(a)) run_eval(*config, registry, a.json);
+  } else if (compress->parsed()) {
+    run_compress(compress_command, registry);
+  } else if (generate->parsed()) {
+    run_generate(generate_command, registry);
   } else if (score->parsed()) {
     run_score(dataset, predictions);
   } else if (tokenize->parsed()) {

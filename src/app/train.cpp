@@ -6,6 +6,7 @@
 #include "precis/core/log.h"
 #include "precis/core/strings.h"
 #include "precis/eval/answer.h"
+#include "precis/train/plan.h"
 #include "precis/train/trainer.h"
 
 namespace precis {
@@ -19,6 +20,11 @@ void run_train(const Config& config, const CompressorRegistry& registry, bool js
   const Workspace workspace = open_workspace(config);
   const auto compressor = registry.make(config.compressor, surroundings_of(workspace.decoder, *workspace.tokenizer,
                                                                            static_cast<uint64_t>(config.run.seed)));
+  if (!config.train.start_from.empty()) {
+    const auto start = load_compressor(config.train.start_from, registry, workspace.decoder, *workspace.tokenizer);
+    load_trained_tensors(*compressor, trained_tensors(*start), config.train.start_from);
+    log::info("starting from " + config.train.start_from);
+  }
   const TrainingSet data(passages, *workspace.tokenizer, config.data, compressor->context_begins_with_bos());
 
   const std::vector<AskedQuestion> dev = list_questions(dev_passages, config.train.eval_limit);
@@ -43,6 +49,10 @@ void run_train(const Config& config, const CompressorRegistry& registry, bool js
     std::printf("%s: %lld steps in %.0f s\n", config.run.dir.c_str(), static_cast<long long>(result.steps),
                 result.train_seconds);
   }
+}
+
+void run_plan(const Config& config, const CompressorRegistry& registry) {
+  std::printf("%s\n", training_plan(config, registry).dump(2).c_str());
 }
 
 }  // namespace precis

@@ -2,6 +2,9 @@
 #include <ATen/Parallel.h>
 
 #include "commands.h"
+#include "precis/compress/checkpoint.h"
+#include "precis/config/schema.h"
+#include "precis/core/error.h"
 #include "precis/core/log.h"
 #include "precis/core/strings.h"
 #include "precis/text/tokenizer.h"
@@ -21,6 +24,29 @@ Workspace open_workspace(const Config& config) {
   log::info(cat(config.model.path, ": ", c.family, ", ", c.parameters(), " parameters in ",
                 c10::toString(out.decoder->dtype()), ", ", at::get_num_threads(), " threads"));
   return out;
+}
+
+OpenRun open_run(const RunOptions& options, const CompressorRegistry& registry) {
+  const std::filesystem::path folder(options.compressor);
+  OpenRun run;
+  if (std::filesystem::exists(folder / "config.json")) run.config = read_config(folder / "config.json");
+  if (!options.model.empty()) {
+    run.config.model.path = options.model;
+    run.config.tokenizer.path.clear();
+  }
+  if (run.config.model.path.empty()) {
+    throw Error({.what = "an exported compressor does not say where its model is",
+                 .where = options.compressor,
+                 .expected = "--model PATH"});
+  }
+  run.config.model.dtype = options.dtype;
+  run.config.model.device = options.device;
+  run.config.run.threads = options.threads;
+  Workspace workspace = open_workspace(run.config);
+  run.decoder = workspace.decoder;
+  run.tokenizer = std::move(workspace.tokenizer);
+  run.compressor = load_compressor(folder, registry, run.decoder, *run.tokenizer);
+  return run;
 }
 
 }  // namespace precis

@@ -30,10 +30,13 @@ void generate_answers(const Decoder& decoder, const Tokenizer& tokenizer, const 
   const auto no_newline = [&](int64_t, int64_t id) {
     return tokenizer.token_bytes(id).find('\n') == std::string::npos;
   };
-  const double start = seconds_now();
-  for (const auto& ids : generate(decoder, input, options, no_newline))
+  GenerateSeconds seconds;
+  for (const auto& ids : generate(decoder, input, options, no_newline, &seconds)) {
     out.texts.push_back(cut_answer(tokenizer.decode(ids, true), config.eval.answer_cut));
-  out.cost.generate_seconds += seconds_now() - start;
+    out.cost.generated_tokens += static_cast<int64_t>(ids.size());
+  }
+  out.cost.prefill_seconds += seconds.prefill;
+  out.cost.decode_seconds += seconds.decode;
 }
 
 }  // namespace

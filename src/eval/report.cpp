@@ -10,6 +10,11 @@ double per_question_ms(double seconds, const ReportRow& row) {
   return 1000 * seconds / static_cast<double>(row.score.questions);
 }
 
+// All answers of a batch are decoded together: the time of a batch over the tokens of all of them.
+double decode_ms(const ReportRow& row) {
+  return 1000 * row.cost.decode_seconds / static_cast<double>(std::max<int64_t>(1, row.cost.generated_tokens));
+}
+
 std::string curve_table(const Report& report) {
   std::string text;
   for (const auto& row : report.rows) {
@@ -42,7 +47,9 @@ Json report_json(const Report& report) {
                     {"entries_per_source_token", static_cast<double>(row.cost.entries) / source},
                     {"bytes_per_source_token", static_cast<double>(row.cost.bytes) / source},
                     {"compress_milliseconds_per_question", per_question_ms(row.cost.compress_seconds, row)},
-                    {"generate_milliseconds_per_question", per_question_ms(row.cost.generate_seconds, row)},
+                    {"prefill_milliseconds_per_question", per_question_ms(row.cost.prefill_seconds, row)},
+                    {"decode_milliseconds_per_token", decode_ms(row)},
+                    {"generated_tokens", row.cost.generated_tokens},
                     {"learning_curve", row.curve}});
   }
   return {{"environment", report.environment}, {"rows", rows}};
@@ -50,15 +57,15 @@ Json report_json(const Report& report) {
 
 std::string report_markdown(const Report& report) {
   std::string text =
-      "| row | prompt | EM % | F1 % | ± EM | entries / token | bytes / token | compress ms | generate ms "
-      "|\n|---|---|---|---|---|---|---|---|---|\n";
+      "| row | prompt | EM % | F1 % | ± EM | entries / token | bytes / token | compress ms | prefill ms "
+      "| decode ms / token |\n|---|---|---|---|---|---|---|---|---|---|\n";
   for (const auto& row : report.rows) {
     const auto source = static_cast<double>(std::max<int64_t>(1, row.cost.source_tokens));
     text += cat("| ", row.name, " | ", row.prompt, " | ", fixed(row.score.em, 1), " | ", fixed(row.score.f1, 1), " | ",
                 fixed(row.score.em_standard_error, 1), " | ", fixed(static_cast<double>(row.cost.entries) / source, 3),
                 " | ", fixed(static_cast<double>(row.cost.bytes) / source, 0), " | ",
                 fixed(per_question_ms(row.cost.compress_seconds, row), 1), " | ",
-                fixed(per_question_ms(row.cost.generate_seconds, row), 1), " |\n");
+                fixed(per_question_ms(row.cost.prefill_seconds, row), 1), " | ", fixed(decode_ms(row), 2), " |\n");
   }
   return text;
 }

@@ -59,6 +59,10 @@ expect 3 'File too large' bash -c 'trap "" XFSZ; ulimit -f 8; exec "$0" synth --
 # Every shipped configuration resolves.
 for config in "$root"/configs/*/*.json; do expect 0 '"compressor"' "$precis" train --config "$config" --print-config; done
 
+# The papers' settings print their plan without the papers' models.
+for config in "$root"/configs/paper/*.json; do expect 0 '"memory_entries_of_longest_context"' "$precis" train --config "$config" --dry-run; done
+expect 2 'no model here' "$precis" train --dry-run model.path=nowhere
+
 if [ ! -f "$model" ]; then
   echo "the commands on the real model are left out: $model is not here"
 else
@@ -78,6 +82,62 @@ else
   done
   expect 1 'below its target' "$precis" eval model.path="$model" data.eval=eval.jsonl eval.limit=2 eval.compressors=run eval.references= eval.target_em=100 run.dir=report2
   expect 2 'no trained compressor' "$precis" eval model.path="$model" data.eval=eval.jsonl eval.compressors=nowhere run.dir=report3
+  # Memory files: written, resumed, refused, and read again by a new process to the same tokens.
+  # same FILE FILE WHAT: both files hold the same bytes.
+  same() {
+    checks=$((checks + 1))
+    cmp -s "$1" "$2" || { echo "FAIL: $3: $(head -c 300 "$1") | $(head -c 300 "$2")"; failures=$((failures + 1)); }
+  }
+  quietly() { "$precis" --quiet "$@" 2>>quietly.log; }
+  printf 'Ulonia Company sells tea. It was founded by Ivy Zanewick in 1813. Its head office is in Denver.' > a.txt
+  printf 'The mayor of Noraburg is Erika Calerman. Noraburg lies on the river Kessel.' > b.txt
+  expect 0 'tokens in' "$precis" compress --compressor run --text a.txt --out a.safetensors
+  quietly compress --compressor run --text - --out a2.safetensors < a.txt >/dev/null
+  same a.safetensors a2.safetensors "the same text gives the same memory file"
+  quietly compress --compressor run --text b.txt --out b.safetensors >/dev/null
+  expect 0 '"kind": "memory file"' "$precis" inspect a.safetensors
+  expect 0 '"relative_storage_error"' "$precis" compress --compressor run --text a.txt --out a32.safetensors --store float32 --json
+  quietly generate --compressor run --text a.txt --prompt " It sells" --max-new-tokens 12 > now.txt
+  quietly generate --compressor run --memory a.safetensors --prompt " It sells" --max-new-tokens 12 > later.txt
+  same now.txt later.txt "generation from a file equals generation right after compression"
+  quietly generate --compressor run --memory a.safetensors --memory b.safetensors --prompt " It sells" --max-new-tokens 12 > ab.txt
+  quietly generate --compressor run --text a.txt --text b.txt --prompt " It sells" --max-new-tokens 12 > ab_now.txt
+  same ab.txt ab_now.txt "two memories in order"
+  quietly generate --compressor run --memory b.safetensors --memory a.safetensors --each --prompt " It sells" --max-new-tokens 12 --json > each.txt
+  [ "$(wc -l < each.txt)" = 2 ] && grep -q '"memory":"a.safetensors"' each.txt || { echo "FAIL: --each: $(cat each.txt)"; failures=$((failures + 1)); }
+  quietly generate --compressor run --memory a.safetensors --prompt " It sells" --temperature 1 --top-p 0.9 --top-k 50 --seed 3 > s1.txt
+  quietly generate --compressor run --memory a.safetensors --prompt " It sells" --temperature 1 --top-p 0.9 --top-k 50 --seed 3 > s2.txt
+  same s1.txt s2.txt "sampling is seeded"
+  stop="$(head -c 12 now.txt | tail -c 4)"
+  quietly generate --compressor run --memory a.safetensors --prompt " It sells" --max-new-tokens 12 --stop "$stop" > stopped.txt
+  grep -qF -e "$stop" stopped.txt && { echo "FAIL: the stop text is shown: $(cat stopped.txt)"; failures=$((failures + 1)); }
+  expect 0 '' "$precis" generate --compressor run --memory a.safetensors --question "What does it sell?"
+  expect 0 'tokens in' "$precis" compress --compressor run --append a.safetensors --text b.txt --out ab.safetensors
+  expect 0 '"text"' "$precis" generate --compressor run --memory ab.safetensors --prompt " It" --json --max-new-tokens 2
+  printf '{"id": "x", "text": "one text"}\n{"id": "y/z", "text": "another text"}\n' > documents.jsonl
+  expect 0 '2 compressed, 0 were there' "$precis" compress --compressor run --jsonl documents.jsonl --out memories
+  rm memories/x.safetensors
+  expect 0 '1 compressed, 1 were there' "$precis" compress --compressor run --jsonl documents.jsonl --out memories
+  printf 'torn' > memories/x.safetensors
+  expect 0 '1 compressed, 1 were there' "$precis" compress --compressor run --jsonl documents.jsonl --out memories
+  printf '{"id": "x", "text": "one text"}\n{"id": "x", "text": "again"}\n' > twice.jsonl
+  expect 2 'two documents have one id' "$precis" compress --compressor run --jsonl twice.jsonl --out memories
+  printf '{"id": "x"}\n' > none.jsonl
+  expect 2 'none.jsonl line 1' "$precis" compress --compressor run --jsonl none.jsonl --out memories
+  printf ' ' > blank.txt
+  expect 2 'empty text' "$precis" compress --compressor run --text blank.txt --out x.safetensors
+  expect 2 'either --text or --jsonl' "$precis" compress --compressor run --out x.safetensors
+  expect 2 'either --prompt or --question' "$precis" generate --compressor run --memory a.safetensors
+  expect 2 'not a memory file' "$precis" generate --compressor run --memory run/compressor/compressor.safetensors --prompt x
+  head -c 3000 a.safetensors > short.safetensors
+  expect 2 'short.safetensors' "$precis" generate --compressor run --memory short.safetensors --prompt x
+  expect 0 '"steps":1' "$precis" train run.dir=other train.steps=1 run.seed=2 "${small[@]}"
+  expect 2 'another trained compressor' "$precis" generate --compressor other --memory a.safetensors --prompt x
+  expect 2 'longer than the decoder' "$precis" generate --compressor run --memory a.safetensors --prompt x --max-new-tokens 1000000
+  # A new run that starts from trained tensors, and a plan without any model.
+  expect 0 'starting from run' "$precis" train run.dir=further train.steps=1 train.start_from=run "${small[@]}"
+  expect 0 '"trained_parameters"' "$precis" train --dry-run "${small[@]:0:${#small[@]}-1}"
+
   # An interrupted run saves, says so with 130, and goes on.
   "$precis" --quiet train run.dir=stopped train.steps=1000 "${small[@]}" >/dev/null 2>stopped.log &
   pid=$!

@@ -1,10 +1,12 @@
 #include "support.h"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <torch/torch.h>
 #include <unistd.h>
 
 #include <fstream>
 
+#include "precis/config/schema.h"
 #include "precis/core/random.h"
 #include "precis/core/strings.h"
 
@@ -93,6 +95,55 @@ TokenBatch random_contexts(const std::vector<int64_t>& lengths, uint64_t seed) {
 TokenBatch one_of(const TokenBatch& batch, int64_t b) {
   const int64_t length = batch.lengths[b].item<int64_t>();
   return {batch.ids.narrow(0, b, 1).narrow(1, 0, length), batch.lengths.narrow(0, b, 1)};
+}
+
+const std::vector<CompressorCase>& compressor_cases() {
+  static const std::vector<CompressorCase> cases = {
+      {"pic", {"compressor.method=pic"}},
+      {"pic_c8", {"compressor.method=pic", "compressor.chunk=8", "compressor.positions=epl"}},
+      {"pic_kv",
+       {"compressor.method=pic", "compressor.carrier=kv", "compressor.projector=none",
+        "compressor.positions=chunk_end"}},
+      {"pic_recurrent",
+       {"compressor.method=pic", "compressor.mask.preset=pic-recurrent", "compressor.layout=interleave",
+        "compressor.chunk=8"}},
+      {"pic_block", {"compressor.method=pic", "compressor.mask.preset=pic-block", "compressor.memory_rows=shared"}},
+      {"pic_triangular",
+       {"compressor.method=pic", "compressor.mask.preset=pic-triangular", "compressor.memory_markers=true"}},
+      {"icae", {"compressor.method=icae"}},
+      {"x500", {"compressor.method=500x"}},
+      {"x500_epl", {"compressor.method=500x", "compressor.positions=epl"}},
+      {"sac_full", {"compressor.method=sac"}},
+      {"sac_anchors", {"compressor.method=sac", "compressor.sac.attention=anchors"}},
+      {"sac_random", {"compressor.method=sac", "compressor.sac.anchor_selection=random"}},
+      {"sac_causal", {"compressor.method=sac", "compressor.sac.attention=causal"}},
+      {"mean_pool", {"compressor.method=mean-pool"}},
+      {"comprexit",
+       {"compressor.method=comprexit", "compressor.comprexit.window=8", "compressor.comprexit.gate_width=16",
+        "compressor.comprexit.metric_width=16"}}};
+  return cases;
+}
+
+std::shared_ptr<Compressor> make_compressor(const CompressorCase& c) {
+  std::vector<std::string> overrides = c.overrides;
+  overrides.insert(overrides.end(), {"compressor.segment_length=16", "compressor.lora.dropout=0"});
+  if (c.name != "comprexit") overrides.insert(overrides.end(), {"compressor.lora.rank=4", "compressor.lora.alpha=8"});
+  const Config config = resolve_config(config_layers("", overrides));
+  auto compressor = CompressorRegistry::built_in().make(config.compressor, {tiny_decoder(), 1, true, "hash", 5});
+  const torch::NoGradGuard no_gradient;  // B starts at zero; random values show more
+  const at::Generator generator = at::detail::createCPUGenerator(3);
+  for (auto& parameter : compressor->named_parameters()) {
+    if (parameter.key().ends_with(".B")) parameter.value().normal_(0, 0.1, generator);
+  }
+  return compressor;
+}
+
+TaskTokens questions(Task task, const std::vector<int64_t>& lengths, const std::vector<int64_t>& memory_index,
+                     bool training) {
+  const TokenBatch tokens = random_contexts(lengths, 9);
+  Tensor labels = tokens.ids.clone();
+  labels.masked_fill_(length_mask(tokens.lengths, tokens.ids.size(1)).logical_not(), -100);
+  return {task, tokens.ids, tokens.lengths, training ? labels : Tensor(), torch::tensor(memory_index, torch::kLong)};
 }
 
 }  // namespace precis::testing

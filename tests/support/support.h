@@ -39,6 +39,18 @@ std::string error_of(const std::function<void()>& call);
 TokenBatch random_contexts(const std::vector<int64_t>& lengths, uint64_t seed = 1);
 TokenBatch one_of(const TokenBatch& batch, int64_t b);
 
+// Compressors of every kind around tiny_decoder(): segments of 16 tokens, adapters that are not zero.
+struct CompressorCase {
+  std::string name;
+  std::vector<std::string> overrides;
+};
+const std::vector<CompressorCase>& compressor_cases();
+std::shared_ptr<Compressor> make_compressor(const CompressorCase& c);
+
+// Random task tokens of the given lengths, supervised where `training`.
+TaskTokens questions(Task task, const std::vector<int64_t>& lengths, const std::vector<int64_t>& memory_index,
+                     bool training);
+
 }  // namespace precis::testing
 
 #define PRECIS_SKIP_WITHOUT(path) \

@@ -17,7 +17,8 @@ struct AskedQuestion {
 std::vector<AskedQuestion> list_questions(const std::vector<Passage>& passages, int64_t limit);
 
 struct AnswerCost {
-  double compress_seconds = 0, generate_seconds = 0;
+  double compress_seconds = 0, prefill_seconds = 0, decode_seconds = 0;
+  int64_t generated_tokens = 0;
   int64_t source_tokens = 0, entries = 0, bytes = 0;  // summed over questions: what the decoder holds for the context
 };
 

@@ -1,0 +1,119 @@
+#include "precis/model/generate.h"
+
+#include <cstdio>
+#include <iostream>
+
+#include "commands.h"
+#include "precis/compress/checkpoint.h"
+#include "precis/compress/memory_blocks.h"
+#include "precis/compress/memory_file.h"
+#include "precis/core/error.h"
+#include "precis/core/file.h"
+#include "precis/core/strings.h"
+#include "precis/data/batches.h"
+#include "precis/text/stop_text.h"
+#include "precis/text/tokenizer.h"
+
+namespace precis {
+namespace {
+
+Memory read_memories(const GenerateCommand& command, const OpenRun& run) {
+  const std::string hash = compressor_hash(*run.compressor);
+  std::vector<Memory> memories;
+  for (const auto& path : command.memories) {
+    MemoryFile file = load_memory(path);
+    require_made_by(file, *run.compressor, hash, path);
+    memories.push_back(with_dtype(file.memory, run.decoder->dtype()));
+  }
+  for (const auto& path : command.texts) {
+    memories.push_back(run.compressor->compress(token_batch(
+        {context_ids(*run.tokenizer, run.config.data, read_file(path), run.compressor->context_begins_with_bos())})));
+  }
+  return command.each ? stack(memories) : concatenate(memories, *run.decoder);
+}
+
+// Shows the answer to one memory as it comes, or keeps it to be printed whole.
+class Answer {
+ public:
+  Answer(const Tokenizer& tokenizer, const std::vector<std::string>& stops, bool shown)
+      : stream_(tokenizer), stop_(stops), shown_(shown) {}
+
+  bool push(int64_t id) {
+    show(stop_.push(stream_.push(id)));
+    ++tokens_;
+    return !stop_.reached();
+  }
+  void finish() {
+    show(stop_.push(stream_.finish()));
+    show(stop_.finish());
+  }
+  const std::string& text() const { return text_; }
+  int64_t tokens() const { return tokens_; }
+
+ private:
+  void show(const std::string& piece) {
+    text_ += piece;
+    if (!shown_) return;
+    std::fputs(piece.c_str(), stdout);
+    std::fflush(stdout);
+  }
+
+  StreamDecoder stream_;
+  StopText stop_;
+  std::string text_;
+  int64_t tokens_ = 0;
+  bool shown_;
+};
+
+}  // namespace
+
+void run_generate(const GenerateCommand& command, const CompressorRegistry& registry) {
+  if (command.prompt.empty() == command.question.empty())
+    throw Error({.what = "nothing to answer", .where = "command line", .expected = "either --prompt or --question"});
+  if (command.memories.empty() && command.texts.empty())
+    throw Error({.what = "no memory", .where = "command line", .expected = "--memory, or --text to compress now"});
+  if (!command.memories.empty() && !command.texts.empty())
+    throw Error({.what = "memories and texts together", .where = "command line", .expected = "--memory or --text"});
+  const torch::NoGradGuard no_gradient;
+  const OpenRun run = open_run(command.run, registry);
+  const Memory memory = read_memories(command, run);
+  const std::string prompt = command.question.empty()
+                                 ? command.prompt
+                                 : fill_template(run.config.data.query_template, "", command.question, "");
+  std::vector<std::string> stops = command.stops;
+  if (!command.question.empty() && run.config.data.answer_end == "newline") stops.push_back("\n");
+  const int64_t B = memory.contexts();
+  const TokenBatch query =
+      token_batch(std::vector<TokenIds>(static_cast<size_t>(B), run.tokenizer->encode(prompt, true)));
+  const TaskTokens task{Task::qa, query.ids, query.lengths, {}, torch::arange(B)};
+  GenerateOptions options = command.options;
+  options.end_ids = run.tokenizer->end_ids;
+  const bool stream = !command.json && B == 1;
+  std::vector<Answer> answers(static_cast<size_t>(B), Answer(*run.tokenizer, stops, stream));
+  GenerateSeconds seconds;
+  generate(
+      *run.decoder, run.compressor->prompt(memory, task), options,
+      [&](int64_t b, int64_t id) { return answers[static_cast<size_t>(b)].push(id); }, &seconds);
+  for (int64_t b = 0; b < B; ++b) {
+    Answer& answer = answers[static_cast<size_t>(b)];
+    answer.finish();
+    const std::string& name = command.memories.empty() ? command.texts[static_cast<size_t>(command.each ? b : 0)]
+                                                       : command.memories[static_cast<size_t>(command.each ? b : 0)];
+    if (command.json) {
+      Json line = {{"text", answer.text()},
+                   {"tokens", answer.tokens()},
+                   {"memory_entries", memory.lengths[b].item<int64_t>()},
+                   {"source_tokens", memory.source_tokens[b].item<int64_t>()},
+                   {"prefill_seconds", seconds.prefill},
+                   {"decode_seconds", seconds.decode}};
+      if (command.each) line["memory"] = name;
+      std::printf("%s\n", line.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+    } else if (stream) {
+      std::puts("");
+    } else {
+      std::printf("%s: %s\n", name.c_str(), answer.text().c_str());
+    }
+  }
+}
+
+}  // namespace precis

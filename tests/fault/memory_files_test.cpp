@@ -1,0 +1,136 @@
+// Memory files of another make, altered, truncated or hostile: refused with the reason, both names given.
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <fstream>
+
+#include "precis/compress/memory_blocks.h"
+#include "precis/compress/memory_file.h"
+#include "precis/core/random.h"
+#include "precis/core/strings.h"
+#include "support.h"
+
+namespace precis {
+namespace {
+
+using testing::error_of;
+using testing::make_compressor;
+
+class MemoryFiles : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    compressor_->eval();
+    const torch::NoGradGuard no_gradient;
+    file_ = {compressor_->compress(testing::random_contexts({37})), "source", compressor_hash(*compressor_)};
+    save_memory(path_, file_);
+  }
+  // The error of reading `file` with the compressor that made it.
+  std::string refusal(const MemoryFile& file) {
+    save_memory(path_, file);
+    return error_of([&] { require_made_by(load_memory(path_), *compressor_, file_.compressor_hash, path_.string()); });
+  }
+  // The error of reading a file with other metadata or tensors, behind a checksum that fits nothing.
+  std::string damage(const std::function<void(Metadata&, TensorMap&)>& change) {
+    const SafetensorsFile raw(path_);
+    Metadata metadata = raw.metadata();
+    TensorMap tensors;
+    for (const auto& [name, entry] : raw.entries()) tensors[name] = raw.tensor(name).clone();
+    change(metadata, tensors);
+    write_safetensors(folder_ / "damaged.safetensors", tensors, metadata);
+    return error_of([&] { load_memory(folder_ / "damaged.safetensors"); });
+  }
+
+  const testing::TemporaryFolder folder_;
+  const std::filesystem::path path_ = folder_ / "m.safetensors";
+  const std::shared_ptr<Compressor> compressor_ = make_compressor({"sac", {"compressor.method=sac"}});
+  MemoryFile file_;
+};
+
+TEST_F(MemoryFiles, OfAnotherMakeAreRefusedWithBothNames) {
+  const auto expect = [&](const MemoryFile& file, const std::vector<std::string>& words) {
+    const std::string message = refusal(file);
+    for (const auto& word : words) EXPECT_NE(message.find(word), std::string::npos) << word << " in: " << message;
+  };
+  MemoryFile other = file_;
+  other.memory.origin.base_fingerprint = "another-model";
+  expect(other, {"base model", "another-model", compressor_->decoder().fingerprint()});
+  other = file_;
+  other.memory.origin.tokenizer_hash = "another-tokenizer";
+  expect(other, {"tokenizer", "another-tokenizer", "hash"});
+  other = file_;
+  other.memory.origin.method = "icae";
+  expect(other, {"method", "icae", "sac"});
+  other = file_;
+  other.memory.origin.method_version = 7;
+  expect(other, {"method version", "7", "1"});
+  other = file_;
+  other.memory.origin.ratio = 9;
+  expect(other, {"ratio", "9", "4"});
+  other = file_;
+  other.compressor_hash = "another-training";
+  expect(other, {"trained compressor", "another-training", file_.compressor_hash});
+}
+
+TEST_F(MemoryFiles, LongerThanTheDecodersPositionsAreRefused) {
+  MemoryFile other = file_;
+  other.memory.source_tokens = torch::tensor({256});
+  place_memory(other.memory);
+  EXPECT_NE(refusal(other).find("longer than the decoder's positions"), std::string::npos);
+}
+
+TEST_F(MemoryFiles, OfOtherShapesAreRefused) {
+  MemoryFile other = file_;
+  std::get<KvMemory>(other.memory.content).layers.pop_back();
+  EXPECT_NE(refusal(other).find("number of layers"), std::string::npos);
+}
+
+TEST_F(MemoryFiles, WithImpossibleNumbersAreRefusedThoughTheChecksumFits) {
+  MemoryFile other = file_;
+  other.memory.position_ids = file_.memory.position_ids - 5;
+  EXPECT_NE(refusal(other).find("values of position_ids"), std::string::npos);
+  other = file_;
+  other.memory.documents = {torch::full_like(file_.memory.segments, 3), torch::tensor({{20, 17}})};
+  EXPECT_NE(refusal(other).find("values of documents"), std::string::npos);
+}
+
+TEST_F(MemoryFiles, AnyAlteredByteIsNoticed) {
+  const std::string bytes = read_file(path_);
+  Random random(1, "altered bytes");
+  for (int i = 0; i < 200; ++i) {
+    std::string altered = bytes;
+    const auto at = static_cast<size_t>(random.below(static_cast<int64_t>(bytes.size())));
+    altered[at] = static_cast<char>(altered[at] ^ (1 << random.below(8)));
+    testing::write_text(folder_ / "altered.safetensors", altered);
+    // A space of the header's padding is the only byte without a meaning.
+    if (bytes[at] == ' ' && altered[at] == '\t') continue;
+    EXPECT_THROW(load_memory(folder_ / "altered.safetensors"), Error) << "byte " << at;
+  }
+}
+
+TEST_F(MemoryFiles, TruncatedAnywhereTheyAreRefused) {
+  const std::string bytes = read_file(path_);
+  for (size_t size = 0; size < bytes.size(); size += 97) {
+    testing::write_text(folder_ / "short.safetensors", bytes.substr(0, size));
+    EXPECT_THROW(load_memory(folder_ / "short.safetensors"), Error) << size << " bytes";
+  }
+}
+
+TEST_F(MemoryFiles, OtherFormatsAreNamed) {
+  EXPECT_NE(damage([](Metadata& m, TensorMap&) { m["format_version"] = "99"; }).find("format version"),
+            std::string::npos);
+  EXPECT_NE(damage([](Metadata& m, TensorMap&) { m.erase("format"); }).find("not a memory file"), std::string::npos);
+  EXPECT_NE(damage([](Metadata& m, TensorMap&) { m["ratio"] = "8"; }).find("altered"), std::string::npos);
+  EXPECT_NE(damage([](Metadata&, TensorMap& t) { t["layers.0.keys"].add_(1); }).find("altered"), std::string::npos);
+  EXPECT_NE(damage([](Metadata&, TensorMap& t) { t.erase("segments"); }).find("altered"), std::string::npos);
+}
+
+TEST_F(MemoryFiles, OfDifferentMethodsCannotBePutTogether) {
+  const torch::NoGradGuard no_gradient;
+  const auto other = make_compressor({"x500", {"compressor.method=500x"}});
+  const Memory memory = other->compress(testing::random_contexts({9}));
+  const std::string message = error_of([&] { concatenate({file_.memory, memory}, compressor_->decoder()); });
+  EXPECT_NE(message.find("different methods"), std::string::npos) << message;
+}
+
+}  // namespace
+}  // namespace precis
