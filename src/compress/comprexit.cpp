@@ -9,15 +9,38 @@
 
 namespace precis {
 
-Comprexit::Comprexit(const CompressorConfig& c, const Surroundings& surroundings)
-    : Compressor(c, surroundings), decoder_bos_(use_bos(c.decoder_bos, "decoder_bos")) {
-  require_sequential_embedding(c);
+namespace {
+
+void check_fields(const CompressorConfig& c) {
+  if (c.carrier == "embedding") {
+    require_sequential_embedding(c);
+  } else if (c.positions == "sequential") {
+    throw Error({.what = "keys and values of the frozen pass keep positions of the text",
+                 .where = "compressor.positions",
+                 .expected = "epl or chunk_end with compressor.carrier = kv",
+                 .found = c.positions});
+  } else if (c.projector != "none") {
+    throw Error({.what = "keys and values have no projector",
+                 .where = "compressor.projector",
+                 .expected = "none with compressor.carrier = kv",
+                 .found = c.projector});
+  }
   if (c.ratio > c.comprexit.window) {
     throw Error({.what = "the ratio is larger than the transport window",
                  .where = "compressor.ratio",
                  .expected = cat("at most ", c.comprexit.window),
                  .found = cat(c.ratio)});
   }
+}
+
+}  // namespace
+
+Comprexit::Comprexit(const CompressorConfig& c, const Surroundings& surroundings)
+    : Compressor(c, surroundings),
+      kv_(c.carrier == "kv"),
+      decoder_bos_(use_bos(c.decoder_bos, "decoder_bos")),
+      positions_(position_scheme(c.positions)) {
+  check_fields(c);
   const int64_t all = decoder().config().layers, D = decoder().config().hidden;
   layers_ = c.comprexit.top_k_layers < 0 ? all : c.comprexit.top_k_layers;
   if (layers_ > all) {
@@ -35,49 +58,110 @@ Comprexit::Comprexit(const CompressorConfig& c, const Surroundings& surroundings
                                  .iterations = c.comprexit.sinkhorn_iterations,
                                  .epsilon = c.comprexit.epsilon,
                                  .mass_floor = c.comprexit.mass_floor,
-                                 .mass_temperature = c.comprexit.mass_temperature};
+                                 .mass_temperature = c.comprexit.mass_temperature,
+                                 .values = !kv_};
   transport_ = std::make_shared<WidthwiseTransport>(D, options, generator());
   for (const auto& part : transport_->named_children())
     register_module(part.key(), part.value());  // "cost", "mass", "value"
   if (c.projector == "mlp") projector_ = register_module("projector", Projector::xavier(D, generator()));
 }
 
-Comprexit::Explanation Comprexit::explain(const TokenBatch& context) const {
+struct Comprexit::Moved {
+  SegmentBatch batch;
+  Decoder::StatesAndKv frozen;
+  GateOutput gated;
+  TransportOutput transport;
+};
+
+Comprexit::Moved Comprexit::move(const TokenBatch& context) const {
   check_contexts(context, decoder(), config());
-  const SegmentBatch batch = cut_segments(context, config().segment_length);
-  const int64_t n = batch.ids.size(0), width = batch.ids.size(1), W = config().comprexit.window;
-  std::vector<Tensor> states;
+  Moved out{.batch = cut_segments(context, config().segment_length)};
   {
     const torch::NoGradGuard frozen;
-    const Tensor positions = torch::arange(width).unsqueeze(0).expand({n, -1});
-    states = decoder().hidden_states({decoder().embed(batch.ids), positions, AttentionPlan::causal()}, layers_);
+    const Tensor& ids = out.batch.ids;
+    const Tensor positions = torch::arange(ids.size(1)).unsqueeze(0).expand({ids.size(0), -1});
+    const EncoderPass pass{decoder().embed(ids), positions, AttentionPlan::causal()};
+    if (kv_) {
+      out.frozen = decoder().hidden_states_and_kv(pass, layers_);
+    } else {
+      out.frozen.states = decoder().hidden_states(pass, layers_);
+    }
   }
-  const GateOutput gated = gate_->forward(states);
-  const TransportOutput moved = transport_->forward(gated.x, batch.lengths);
-  const int64_t windows = moved.cost.size(1), M = moved.cost.size(3);
+  out.gated = gate_->forward(out.frozen.states);
+  out.transport = transport_->forward(out.gated.x, out.batch.lengths);
+  return out;
+}
 
+// Slot j of layer l: sum_i P_ij (k_i, v_i) / b_j, the key rotated at the slot's position.
+void Comprexit::set_kv_content(Memory& memory, const Moved& moved,
+                               const std::vector<std::vector<int64_t>>& source) const {
+  const TransportOutput& t = moved.transport;
+  const int64_t n = t.plan.size(0), windows = t.plan.size(1), W = t.plan.size(2), M = t.plan.size(3);
+  std::vector<std::vector<int64_t>> of_segment, of_context(static_cast<size_t>(memory.contexts()));
+  for (int64_t i = 0; i < n; ++i) {
+    const auto segment = static_cast<size_t>(i);
+    auto& context = of_context[static_cast<size_t>(moved.batch.context[segment])];
+    of_segment.emplace_back(static_cast<size_t>(windows * M), 0);
+    size_t slot = 0;
+    for (const auto& [first, last] : transport_->runs_of(moved.batch.lengths[i].item<int64_t>())) {
+      const int64_t at = positions_ == PositionScheme::epl ? epl_positions(first, last, 1)[0] : last;
+      of_segment.back()[slot++] = moved.batch.start[segment] + at;
+      context.push_back(moved.batch.start[segment] + at);
+    }
+  }
+  const Tensor positions = to_padded_tensor(of_segment, 0);                                           // [n, w M]
+  const Tensor weights = (t.plan / t.target.unsqueeze(2).clamp_min(1e-30)).transpose(2, 3);  // [n, w, M, W]
+  const auto slots = [&](const Tensor& x /* [n, K, L, d] */) {
+    const int64_t K = x.size(1), d = x.size(3);
+    const Tensor rows = torch::constant_pad_nd(x, {0, 0, 0, windows * W - x.size(2)})
+                            .transpose(1, 2)
+                            .reshape({n, windows, W, K * d})
+                            .to(torch::kFloat);
+    return torch::matmul(weights, rows).view({n, windows * M, K, d}).transpose(1, 2);  // [n, K, w M, d]
+  };
+  KvMemory kv{{}, memory.lengths};
+  for (const auto& layer : moved.frozen.unrotated) {
+    const LayerKv own{decoder().rotate_keys(slots(layer.k), positions).to(decoder().dtype()),
+                      slots(layer.v).to(decoder().dtype())};
+    kv.layers.push_back(gather_kv_entries(own, source));
+  }
+  memory.content = std::move(kv);
+  memory.position_ids = to_padded_tensor(of_context, 0);
+}
+
+Comprexit::Explanation Comprexit::explain(const TokenBatch& context) const {
+  const Moved moved = move(context);
+  const SegmentBatch& batch = moved.batch;
+  const TransportOutput& t = moved.transport;
+  const int64_t n = batch.ids.size(0), width = batch.ids.size(1), W = config().comprexit.window,
+                windows = t.cost.size(1), M = t.cost.size(3);
   std::vector<std::vector<int64_t>> tokens(static_cast<size_t>(context.lengths.size(0))), window_of = tokens;
   std::vector<int64_t> slots;
   for (int64_t i = 0; i < n; ++i) {
     const auto b = static_cast<size_t>(batch.context[static_cast<size_t>(i)]);
     const int64_t length = batch.lengths[i].item<int64_t>();
-    for (int64_t t = 0; t < length; ++t) tokens[b].push_back(i * width + t);
+    for (int64_t j = 0; j < length; ++j) tokens[b].push_back(i * width + j);
     for (int64_t w = 0; w * W < length; ++w) window_of[b].push_back(i * windows + w);
     slots.push_back(transport_->slots_of(length));
   }
   Explanation out;
-  out.memory = empty_memory(context, {.before = decoder_bos_ ? 1 : 0});
+  out.memory = kv_ ? empty_memory(context, {.next = MemoryPlacement::Next::source})
+                   : empty_memory(context, {.before = decoder_bos_ ? 1 : 0});
   const auto source = place_slots(out.memory, batch, slots, windows * M);
-  out.x = gather_entries(gated.x, tokens);
-  out.gate = gather_entries(gated.gate, tokens);
-  out.seeds = gather_entries(moved.seeds.flatten(1, 2), source);
-  out.cost = gather_entries(moved.cost, window_of);
-  out.mass = gather_entries(moved.mass, window_of);
-  out.target = gather_entries(moved.target, window_of);
-  out.plan = gather_entries(moved.plan, window_of);
-  const Tensor rows = gather_entries(moved.slots.flatten(1, 2), source);
+  out.x = gather_entries(moved.gated.x, tokens);
+  out.gate = gather_entries(moved.gated.gate, tokens);
+  out.seeds = gather_entries(t.seeds.flatten(1, 2), source);
+  out.cost = gather_entries(t.cost, window_of);
+  out.mass = gather_entries(t.mass, window_of);
+  out.target = gather_entries(t.target, window_of);
+  out.plan = gather_entries(t.plan, window_of);
+  if (kv_) {
+    set_kv_content(out.memory, moved, source);
+  } else {
+    const Tensor rows = gather_entries(t.slots.flatten(1, 2), source);
+    out.memory.content = EmbeddingMemory{projector_ ? projector_->forward(rows) : rows, rows};
+  }
   place_memory(out.memory);
-  out.memory.content = EmbeddingMemory{projector_ ? projector_->forward(rows) : rows, rows};
   return out;
 }
 
@@ -86,6 +170,7 @@ Memory Comprexit::compress(const TokenBatch& context) { return explain(context).
 DecoderInput Comprexit::prompt(const Memory& memory, const TaskTokens& task) const {
   if (task.task == Task::ae)
     throw Error({.what = "ComprExIT has no reconstruction objective", .where = "train.objectives.ae", .expected = "0"});
+  if (kv_) return kv_prompt(decoder(), decoder_bos_ ? surroundings().bos_id : -1, memory, task);
   return embedding_prompt(decoder(), surroundings().bos_id, {.bos = decoder_bos_}, memory, task);
 }
 

@@ -181,15 +181,7 @@ DecoderInput MemoryTokens::prompt(const Memory& memory, const TaskTokens& task) 
                  .expected = "yes, with a tokenizer that has BOS",
                  .found = config().decoder_bos});
   }
-  PromptBuilder builder(decoder(), task);
-  const int64_t bos = decoder_bos_ ? builder.add_token(surroundings().bos_id) : -1;
-  for (int64_t r = 0; r < builder.rows(); ++r) {
-    const bool restarts = task.task == Task::ae && positions_ != PositionScheme::sequential;
-    int64_t next = restarts ? 0 : memory.next_position[builder.memory_of(r)].item<int64_t>();
-    if (decoder_bos_) builder.push(r, bos, next++);
-    builder.push_task(r, next);
-  }
-  return builder.finish(std::get<KvMemory>(memory.content).select(task.memory_index.to(decoder().device())));
+  return kv_prompt(decoder(), decoder_bos_ ? surroundings().bos_id : -1, memory, task);
 }
 
 EncoderView MemoryTokens::encoder_view(const TokenBatch& context) const {

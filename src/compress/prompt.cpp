@@ -93,6 +93,18 @@ DecoderInput embedding_prompt(const Decoder& decoder, int64_t bos_id, const Embe
   return builder.finish();
 }
 
+DecoderInput kv_prompt(const Decoder& decoder, int64_t bos_id, const Memory& memory, const TaskTokens& task) {
+  PromptBuilder builder(decoder, task);
+  const int64_t bos = bos_id >= 0 ? builder.add_token(bos_id) : -1;
+  const bool restarts = task.task == Task::ae && memory.placement.next == MemoryPlacement::Next::source;
+  for (int64_t r = 0; r < builder.rows(); ++r) {
+    int64_t next = restarts ? 0 : memory.next_position[builder.memory_of(r)].item<int64_t>();
+    if (bos >= 0) builder.push(r, bos, next++);
+    builder.push_task(r, next);
+  }
+  return builder.finish(std::get<KvMemory>(memory.content).select(task.memory_index.to(decoder.device())));
+}
+
 Tensor gather_entries(const Tensor& rows, const std::vector<std::vector<int64_t>>& source) {
   size_t longest = 0;
   for (const auto& context : source) longest = std::max(longest, context.size());

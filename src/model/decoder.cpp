@@ -38,8 +38,8 @@ Tensor linear(const LoraSet* lora, int64_t layer, const std::vector<LoraSet::Par
 
 }  // namespace
 
-Decoder::Heads Decoder::project(const Layer& layer, int64_t index, const Tensor& x, const RopeTable& table,
-                                const LoraSet* lora) const {
+Decoder::Heads Decoder::project_unrotated(const Layer& layer, int64_t index, const Tensor& x,
+                                          const LoraSet* lora) const {
   const Tensor normed = norm(x, layer.input_norm);
   const int64_t q_width = config_.heads * config_.head_dim, kv_width = config_.kv_heads * config_.head_dim;
   const auto parts = linear(lora, index, {{"q_proj", q_width}, {"k_proj", kv_width}, {"v_proj", kv_width}}, normed,
@@ -49,8 +49,13 @@ Decoder::Heads Decoder::project(const Layer& layer, int64_t index, const Tensor&
     const Tensor split = part.unflatten(-1, {-1, config_.head_dim});
     return (head_norm.defined() ? norm(split, head_norm) : split).transpose(1, 2);  // [B, heads, S, d]
   };
-  return {apply_rope(heads(parts[0], layer.q_norm), table), apply_rope(heads(parts[1], layer.k_norm), table),
-          heads(parts[2], {})};
+  return {heads(parts[0], layer.q_norm), heads(parts[1], layer.k_norm), heads(parts[2], {})};
+}
+
+Decoder::Heads Decoder::project(const Layer& layer, int64_t index, const Tensor& x, const RopeTable& table,
+                                const LoraSet* lora) const {
+  const Heads h = project_unrotated(layer, index, x, lora);
+  return {apply_rope(h.q, table), apply_rope(h.k, table), h.v};
 }
 
 Tensor Decoder::finish_layer(const Layer& layer, int64_t index, const Tensor& residual, const Tensor& attended,
@@ -163,8 +168,27 @@ std::vector<Tensor> Decoder::hidden_states(const EncoderPass& pass, int64_t k) c
   return states;
 }
 
-Tensor Decoder::rotate_keys(const Tensor& keys, const Tensor& shift) const {
-  const Tensor positions = shift.to(keys.device()).unsqueeze(1).expand({-1, keys.size(2)});
+Decoder::StatesAndKv Decoder::hidden_states_and_kv(const EncoderPass& pass, int64_t k) const {
+  check(k >= 0 && k <= config_.layers, "hidden_states_and_kv: more layers than the decoder has");
+  refuse_window(pass);
+  const RopeTable table = rope(pass.position_ids);
+  Tensor x = pass.rows.to(dtype_);
+  StatesAndKv out{{x}, {}};
+  for (int64_t i = 0; i < config_.layers; ++i) {
+    const Layer& layer = layers_[static_cast<size_t>(i)];
+    const Heads h = project_unrotated(layer, i, x, pass.lora);
+    out.unrotated.push_back({h.k, h.v});
+    if (i + 1 == config_.layers && k < config_.layers) break;  // nobody asks for its output
+    const Tensor attended = attend(apply_rope(h.q, table), apply_rope(h.k, table), h.v, pass.plan);
+    x = finish_layer(layer, i, x, attended, pass.lora);
+    if (i < k) out.states.push_back(x);
+  }
+  out.states.back() = norm(out.states.back(), final_norm_);
+  return out;
+}
+
+Tensor Decoder::rotate_keys(const Tensor& keys, const Tensor& by) const {
+  const Tensor positions = by.to(keys.device()).expand({-1, keys.size(2)});
   const RopeTable table = rope_table(positions, rope_frequencies_, torch::kFloat);
   return apply_rope(keys.to(torch::kFloat), table).to(keys.scalar_type());
 }

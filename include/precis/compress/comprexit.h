@@ -1,9 +1,11 @@
 // ComprExIT: explicit transmission from all layers of the frozen decoder into slots, without adapters and without
-// gradients in the encoder (methods.md section 4).
+// gradients in the encoder (methods.md section 4). With carrier `kv` [ours] the transport plan moves the frozen pass's
+// own keys and values of every layer instead: keys before rotation, rotated at the slots' positions.
 #pragma once
 
 #include "precis/compress/compressor.h"
 #include "precis/compress/transmission.h"
+#include "precis/mask/positions.h"
 
 namespace precis {
 
@@ -27,7 +29,13 @@ class Comprexit : public Compressor {
   int64_t entries_of_segment(int64_t tokens) const override { return transport_->slots_of(tokens); }
 
  private:
-  bool decoder_bos_;
+  // The frozen pass of all segments, the gates and the transport.
+  struct Moved;
+  Moved move(const TokenBatch& context) const;
+  void set_kv_content(Memory& memory, const Moved& moved, const std::vector<std::vector<int64_t>>& source) const;
+
+  bool kv_, decoder_bos_;
+  PositionScheme positions_;
   int64_t layers_;
   std::shared_ptr<DepthwiseGate> gate_;
   std::shared_ptr<WidthwiseTransport> transport_;

@@ -48,6 +48,10 @@ struct EmbeddingPrompt {
 DecoderInput embedding_prompt(const Decoder& decoder, int64_t bos_id, const EmbeddingPrompt& form, const Memory& memory,
                               const TaskTokens& task);
 
+// The prompt of key/value memories: [BOS] task behind the memory, from its next position or, for reconstruction where
+// memory keeps positions of the text, from 0. `bos_id` -1: no BOS. (methods.md section 5, 500x.)
+DecoderInput kv_prompt(const Decoder& decoder, int64_t bos_id, const Memory& memory, const TaskTokens& task);
+
 // Rows [n, m, ...] of segments put together by context: entry (b, j) is rows[source[b][j]] of the flattened [n m, ...].
 // Padding takes row 0.
 Tensor gather_entries(const Tensor& rows, const std::vector<std::vector<int64_t>>& source);
