@@ -15,6 +15,8 @@ void run_score(const std::string& dataset, const std::string& predictions);
 void run_tokenize(const std::string& tokenizer, bool decode, bool special);
 void run_inspect(const std::string& path, bool json);
 
+void run_bench(const Config& config, const CompressorRegistry& registry);
+void run_bench_here(const Config& config, const std::string& task, const CompressorRegistry& registry);
 void run_plan(const Config& config, const CompressorRegistry& registry);  // train --dry-run
 
 // Which trained compressor, around which model.
@@ -39,6 +41,19 @@ struct GenerateCommand {
   bool each = false, json = false;
 };
 void run_generate(const GenerateCommand& command, const CompressorRegistry& registry);
+
+struct ImportCommand {
+  RunOptions run;  // model, dtype, device
+  std::string from, source, out, config_file;
+  std::vector<std::string> ignore, overrides;
+};
+void run_import(const ImportCommand& command, const CompressorRegistry& registry);
+
+struct ExportCommand {
+  RunOptions run;
+  std::string to, out;
+};
+void run_export(const ExportCommand& command, const CompressorRegistry& registry);
 
 // The decoder and tokenizer of a configuration, with threads and determinism set up.
 struct Workspace {

@@ -103,7 +103,8 @@ Json folder_json(const fs::path& path) {
     out["kind"] = "exported compressor";
     return out;
   }
-  if (fs::exists(path / "config.json") && fs::exists(path / "checkpoints")) return run_json(path);
+  const bool trained = fs::exists(path / "checkpoints") || fs::exists(path / "compressor");
+  if (fs::exists(path / "config.json") && trained) return run_json(path);
   Json out = {{"kind", "model folder"}};
   if (fs::exists(path / "config.json"))
     out["decoder"] = decoder_json(

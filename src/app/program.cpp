@@ -40,6 +40,29 @@ void add_run_arguments(CLI::App& command, RunOptions& o) {
   command.add_option("--threads", o.threads, "processor threads; 0: all")->check(CLI::Range(0, 4096));
 }
 
+void add_import_arguments(CLI::App& command, ImportCommand& c) {
+  command.add_option("source", c.source, "the folder to read")->required();
+  command.add_option("overrides", c.overrides, "key=value settings for what the folder does not say");
+  command.add_option("--from", c.from, "comprexit: a checkpoint of the ComprExIT repository; peft: a LoRA adapter")
+      ->required()
+      ->check(CLI::IsMember({"comprexit", "peft"}));
+  command.add_option("--out", c.out, "the run folder to make")->required();
+  command.add_option("--model", c.run.model, "the base model it was trained around")->required();
+  command.add_option("--dtype", c.run.dtype)->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
+  command.add_option("--config", c.config_file, "with --from peft: configuration of the compressor around the adapter");
+  command.add_option("--ignore", c.ignore, "with --from comprexit: unknown fields that may be left out");
+}
+
+void add_export_arguments(CLI::App& command, ExportCommand& c) {
+  command.add_option("run", c.run.compressor, "run folder or exported compressor")->required();
+  command.add_option("--to", c.to, "comprexit: as the ComprExIT repository writes it; peft: the LoRA adapter")
+      ->required()
+      ->check(CLI::IsMember({"comprexit", "peft"}));
+  command.add_option("--out", c.out, "the folder to make")->required();
+  command.add_option("--model", c.run.model, "the base model; default: the one of its run");
+  command.add_option("--dtype", c.run.dtype)->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
+}
+
 void add_compress_arguments(CLI::App& command, CompressCommand& c) {
   add_run_arguments(command, c.run);
   command.add_option("--text", c.text, "a text file, or - for standard input");
@@ -119,7 +142,10 @@ int parse_and_run(int argc, char** argv, const CompressorRegistry& registry) {
       app.add_subcommand("tokenize", "standard input: a JSON string a line; output: a JSON array of ids a line");
   auto* inspect = app.add_subcommand("inspect", "what a checkpoint, GGUF, run folder or tokenizer holds");
   auto* synth = app.add_subcommand("synth", "write a generated fact-recall set in MRQA format");
-  for (auto* command : {train, eval}) {
+  auto* bench = app.add_subcommand("bench", "measure speed and memory, each measurement in a process of its own");
+  std::string bench_task;
+  bench->add_option("--task", bench_task, "one measurement, in this process (JSON)");
+  for (auto* command : {train, eval, bench}) {
     add_config_arguments(*command, a);
     command->add_flag("--print-schema", a.print_schema, "print the configuration's JSON Schema");
     command->add_flag("--quiet", a.quiet, "warnings and errors only");
@@ -132,6 +158,12 @@ int parse_and_run(int argc, char** argv, const CompressorRegistry& registry) {
   add_compress_arguments(*compress, compress_command);
   GenerateCommand generate_command;
   add_generate_arguments(*generate, generate_command);
+  auto* import_from = app.add_subcommand("import", "make a run folder of somebody else's checkpoint");
+  auto* export_to = app.add_subcommand("export", "write a trained compressor in somebody else's format");
+  ImportCommand import_command;
+  add_import_arguments(*import_from, import_command);
+  ExportCommand export_command;
+  add_export_arguments(*export_to, export_command);
   std::string dataset, predictions, tokenizer, path, out;
   bool decode = false, special = false;
   SynthOptions synth_options;
@@ -166,10 +198,17 @@ int parse_and_run(int argc, char** argv, const CompressorRegistry& registry) {
     if (const auto config = resolved(a)) a.dry_run ? run_plan(*config, registry) : run_train(*config, registry, a.json);
   } else if (eval->parsed()) {
     if (const auto config = resolved(a)) run_eval(*config, registry, a.json);
+  } else if (bench->parsed()) {
+    if (const auto config = resolved(a))
+      bench_task.empty() ? run_bench(*config, registry) : run_bench_here(*config, bench_task, registry);
   } else if (compress->parsed()) {
     run_compress(compress_command, registry);
   } else if (generate->parsed()) {
     run_generate(generate_command, registry);
+  } else if (import_from->parsed()) {
+    run_import(import_command, registry);
+  } else if (export_to->parsed()) {
+    run_export(export_command, registry);
   } else if (score->parsed()) {
     run_score(dataset, predictions);
   } else if (tokenize->parsed()) {

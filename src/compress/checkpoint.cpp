@@ -12,30 +12,6 @@ namespace {
 
 constexpr int format_version = 1;
 
-// PEFT's file format: the LoRA tensors under the names that Hugging Face's modules have.
-void save_peft_adapter(const fs::path& folder, const Compressor& compressor) {
-  TensorMap adapter;
-  for (const auto& [name, tensor] : trained_tensors(compressor)) {
-    const auto parts = split(name, '.');
-    if (parts.size() != 4 || parts[0] != "lora") continue;
-    const char* block =
-        parts[2] == "gate_proj" || parts[2] == "up_proj" || parts[2] == "down_proj" ? "mlp" : "self_attn";
-    adapter[cat("base_model.model.model.layers.", parts[1], ".", block, ".", parts[2], ".lora_", parts[3], ".weight")] =
-        tensor;
-  }
-  if (adapter.empty()) return;
-  const LoraConfig& lora = compressor.config().lora;
-  write_safetensors(folder / "adapter_model.safetensors", adapter, {{"format", "pt"}});
-  write_json(folder / "adapter_config.json", {{"peft_type", "LORA"},
-                                              {"task_type", "CAUSAL_LM"},
-                                              {"r", lora.rank},
-                                              {"lora_alpha", lora.alpha},
-                                              {"lora_dropout", lora.dropout},
-                                              {"target_modules", lora.targets},
-                                              {"bias", "none"},
-                                              {"inference_mode", true}});
-}
-
 }  // namespace
 
 TensorMap trained_tensors(const Compressor& compressor) {
@@ -67,15 +43,42 @@ void load_trained_tensors(Compressor& compressor, const TensorMap& tensors, cons
   for (const auto& [name, tensor] : own) Tensor(tensor).copy_(tensors.at(name));
 }
 
+void save_peft_adapter(const fs::path& folder, const Compressor& compressor) {
+  TensorMap adapter;
+  for (const auto& [name, tensor] : trained_tensors(compressor)) {
+    const auto parts = split(name, '.');
+    if (parts.size() != 4 || parts[0] != "lora") continue;
+    const char* block =
+        parts[2] == "gate_proj" || parts[2] == "up_proj" || parts[2] == "down_proj" ? "mlp" : "self_attn";
+    adapter[cat("base_model.model.model.layers.", parts[1], ".", block, ".", parts[2], ".lora_", parts[3], ".weight")] =
+        tensor;
+  }
+  if (adapter.empty())
+    throw Error({.what = "this compressor has no adapters", .where = "compressor.lora.rank", .found = "0"});
+  const LoraConfig& lora = compressor.config().lora;
+  write_safetensors(folder / "adapter_model.safetensors", adapter, {{"format", "pt"}});
+  write_json(folder / "adapter_config.json", {{"peft_type", "LORA"},
+                                              {"task_type", "CAUSAL_LM"},
+                                              {"r", lora.rank},
+                                              {"lora_alpha", lora.alpha},
+                                              {"lora_dropout", lora.dropout},
+                                              {"target_modules", lora.targets},
+                                              {"bias", "none"},
+                                              {"inference_mode", true}});
+}
+
 void save_compressor(const fs::path& folder, const Compressor& compressor) {
   write_safetensors(folder / "compressor.safetensors", trained_tensors(compressor));
-  save_peft_adapter(folder, compressor);
-  write_json(folder / "compressor.json", {{"format_version", format_version},
-                                          {"compressor", to_json(compressor.config())},
-                                          {"base_fingerprint", compressor.decoder().fingerprint()},
-                                          {"tokenizer_hash", compressor.tokenizer_hash()},
-                                          {"trained_parameters", compressor.trained_parameters()},
-                                          {"frozen_parameters", compressor.decoder().config().parameters()}});
+  if (compressor.config().lora.rank > 0) save_peft_adapter(folder, compressor);
+  const int64_t trained = compressor.trained_parameters(), frozen = compressor.decoder().config().parameters();
+  write_json(folder / "compressor.json",
+             {{"format_version", format_version},
+              {"compressor", to_json(compressor.config())},
+              {"base_fingerprint", compressor.decoder().fingerprint()},
+              {"tokenizer_hash", compressor.tokenizer_hash()},
+              {"trained_parameters", trained},
+              {"frozen_parameters", frozen},
+              {"trained_percent_of_frozen", 100 * static_cast<double>(trained) / static_cast<double>(frozen)}});
 }
 
 Compressor::Surroundings surroundings_of(std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer,

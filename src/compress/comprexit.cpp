@@ -88,13 +88,13 @@ Comprexit::Moved Comprexit::move(const TokenBatch& context) const {
     }
   }
   out.gated = gate_->forward(out.frozen.states);
+  out.frozen.states.clear();
   out.transport = transport_->forward(out.gated.x, out.batch.lengths);
   return out;
 }
 
 // Slot j of layer l: sum_i P_ij (k_i, v_i) / b_j, the key rotated at the slot's position.
-void Comprexit::set_kv_content(Memory& memory, const Moved& moved,
-                               const std::vector<std::vector<int64_t>>& source) const {
+void Comprexit::set_kv_content(Memory& memory, const Moved& moved, const Slots& source) const {
   const TransportOutput& t = moved.transport;
   const int64_t n = t.plan.size(0), windows = t.plan.size(1), W = t.plan.size(2), M = t.plan.size(3);
   std::vector<std::vector<int64_t>> of_segment, of_context(static_cast<size_t>(memory.contexts()));
@@ -109,7 +109,7 @@ void Comprexit::set_kv_content(Memory& memory, const Moved& moved,
       context.push_back(moved.batch.start[segment] + at);
     }
   }
-  const Tensor positions = to_padded_tensor(of_segment, 0);                                           // [n, w M]
+  const Tensor positions = to_padded_tensor(of_segment, 0);                                  // [n, w M]
   const Tensor weights = (t.plan / t.target.unsqueeze(2).clamp_min(1e-30)).transpose(2, 3);  // [n, w, M, W]
   const auto slots = [&](const Tensor& x /* [n, K, L, d] */) {
     const int64_t K = x.size(1), d = x.size(3);
@@ -129,43 +129,50 @@ void Comprexit::set_kv_content(Memory& memory, const Moved& moved,
   memory.position_ids = to_padded_tensor(of_context, 0);
 }
 
-Comprexit::Explanation Comprexit::explain(const TokenBatch& context) const {
-  const Moved moved = move(context);
-  const SegmentBatch& batch = moved.batch;
+Memory Comprexit::remember(const TokenBatch& context, const Moved& moved, Slots& source) const {
   const TransportOutput& t = moved.transport;
-  const int64_t n = batch.ids.size(0), width = batch.ids.size(1), W = config().comprexit.window,
-                windows = t.cost.size(1), M = t.cost.size(3);
-  std::vector<std::vector<int64_t>> tokens(static_cast<size_t>(context.lengths.size(0))), window_of = tokens;
   std::vector<int64_t> slots;
-  for (int64_t i = 0; i < n; ++i) {
-    const auto b = static_cast<size_t>(batch.context[static_cast<size_t>(i)]);
-    const int64_t length = batch.lengths[i].item<int64_t>();
-    for (int64_t j = 0; j < length; ++j) tokens[b].push_back(i * width + j);
-    for (int64_t w = 0; w * W < length; ++w) window_of[b].push_back(i * windows + w);
-    slots.push_back(transport_->slots_of(length));
-  }
-  Explanation out;
-  out.memory = kv_ ? empty_memory(context, {.next = MemoryPlacement::Next::source})
-                   : empty_memory(context, {.before = decoder_bos_ ? 1 : 0});
-  const auto source = place_slots(out.memory, batch, slots, windows * M);
-  out.x = gather_entries(moved.gated.x, tokens);
-  out.gate = gather_entries(moved.gated.gate, tokens);
-  out.seeds = gather_entries(t.seeds.flatten(1, 2), source);
-  out.cost = gather_entries(t.cost, window_of);
-  out.mass = gather_entries(t.mass, window_of);
-  out.target = gather_entries(t.target, window_of);
-  out.plan = gather_entries(t.plan, window_of);
+  for (int64_t i = 0; i < moved.batch.ids.size(0); ++i)
+    slots.push_back(transport_->slots_of(moved.batch.lengths[i].item<int64_t>()));
+  Memory memory = kv_ ? empty_memory(context, {.next = MemoryPlacement::Next::source})
+                      : empty_memory(context, {.before = decoder_bos_ ? 1 : 0});
+  source = place_slots(memory, moved.batch, slots, t.plan.size(1) * t.plan.size(3));
   if (kv_) {
-    set_kv_content(out.memory, moved, source);
+    set_kv_content(memory, moved, source);
   } else {
     const Tensor rows = gather_entries(t.slots.flatten(1, 2), source);
-    out.memory.content = EmbeddingMemory{projector_ ? projector_->forward(rows) : rows, rows};
+    memory.content = EmbeddingMemory{projector_ ? projector_->forward(rows) : rows, rows};
   }
-  place_memory(out.memory);
-  return out;
+  place_memory(memory);
+  return memory;
 }
 
-Memory Comprexit::compress(const TokenBatch& context) { return explain(context).memory; }
+Memory Comprexit::compress(const TokenBatch& context) {
+  Slots source;
+  return remember(context, move(context), source);
+}
+
+Comprexit::Explanation Comprexit::explain(const TokenBatch& context) const {
+  const Moved moved = move(context);
+  const TransportOutput& t = moved.transport;
+  const int64_t n = moved.batch.ids.size(0), width = moved.batch.ids.size(1), W = config().comprexit.window;
+  Slots slots, tokens(static_cast<size_t>(context.lengths.size(0))), windows = tokens;
+  for (int64_t i = 0; i < n; ++i) {
+    const auto b = static_cast<size_t>(moved.batch.context[static_cast<size_t>(i)]);
+    const int64_t length = moved.batch.lengths[i].item<int64_t>();
+    for (int64_t j = 0; j < length; ++j) tokens[b].push_back(i * width + j);
+    for (int64_t w = 0; w * W < length; ++w) windows[b].push_back(i * t.plan.size(1) + w);
+  }
+  Explanation out{.memory = remember(context, moved, slots)};
+  out.x = gather_entries(moved.gated.x, tokens);
+  out.gate = gather_entries(moved.gated.gate, tokens);
+  out.seeds = gather_entries(t.seeds.flatten(1, 2), slots);
+  out.cost = gather_entries(t.cost, windows);
+  out.mass = gather_entries(t.mass, windows);
+  out.target = gather_entries(t.target, windows);
+  out.plan = gather_entries(t.plan, windows);
+  return out;
+}
 
 DecoderInput Comprexit::prompt(const Memory& memory, const TaskTokens& task) const {
   if (task.task == Task::ae)

@@ -74,7 +74,8 @@ Memory arrange(const std::vector<Memory>& from, const std::vector<std::vector<in
 Memory moved(Memory memory, const Tensor& shift, const Decoder& decoder) {
   memory.position_ids = memory.position_ids + shift.unsqueeze(1);
   if (!kv_of(memory) || shift.eq(0).all().item<bool>()) return memory;
-  for (auto& layer : std::get<KvMemory>(memory.content).layers) layer.k = decoder.rotate_keys(layer.k, shift.unsqueeze(1));
+  for (auto& layer : std::get<KvMemory>(memory.content).layers)
+    layer.k = decoder.rotate_keys(layer.k, shift.unsqueeze(1));
   return memory;
 }
 

@@ -6,6 +6,7 @@
 
 #include "precis/core/error.h"
 #include "precis/nn/attention.h"
+#include "precis/nn/gated_mixture.h"
 
 namespace precis {
 namespace {
@@ -25,35 +26,20 @@ DepthwiseGate::DepthwiseGate(int64_t states, int64_t width, int64_t gate_width, 
   v_ = register_linear(*this, "v", width, width, generator);
 }
 
-Tensor DepthwiseGate::query(const std::vector<Tensor>& states) const {
-  const Tensor weights = mix_logits_.softmax(0);
-  Tensor mixed;
-  for (size_t k = 0; k < states.size(); ++k) {
-    const Tensor part = states[k].to(torch::kFloat) * weights[static_cast<int64_t>(k)];
-    mixed = mixed.defined() ? mixed + part : part;
-  }
-  return torch::linear(mixed, q_.weight, q_.bias);
-}
-
 GateOutput DepthwiseGate::forward(const std::vector<Tensor>& states) const {
-  const Tensor q = query(states);
-  const Tensor folded = torch::matmul(q, k_.weight);               // W_k^T q: [n, L, D]
-  const Tensor by_embedding = torch::linear(q, layer_embedding_);  // [n, L, N + 1]
-  std::vector<Tensor> logits;
-  for (const auto& state : states) logits.push_back((state.to(torch::kFloat) * folded).sum(-1));
-  const Tensor gate = ((torch::stack(logits, -1) + by_embedding) * scale_).softmax(-1);
-  Tensor mixed;
-  for (size_t k = 0; k < states.size(); ++k) {
-    const Tensor part = states[k].to(torch::kFloat) * gate.select(-1, static_cast<int64_t>(k)).unsqueeze(-1);
-    mixed = mixed.defined() ? mixed + part : part;
-  }
-  return {torch::linear(mixed, v_.weight, v_.bias), gate};
+  const Tensor q = torch::linear(weighted_sum(states, mix_logits_.softmax(0)), q_.weight, q_.bias);  // [n, L, e]
+  // W_k^T q [n, L, D] stands in for the keys, q . E_k for their layer embeddings.
+  const GatedMixture mixed =
+      gated_mixture(states, torch::matmul(q, k_.weight), torch::linear(q, layer_embedding_), scale_);
+  return {torch::linear(mixed.mixture, v_.weight, v_.bias), mixed.gate};
 }
 
 GateOutput DepthwiseGate::forward_literal(const std::vector<Tensor>& states) const {
   const Tensor h = torch::stack(states, 2).to(torch::kFloat);                   // [n, L, N + 1, D]
   const Tensor keys = torch::linear(h, k_.weight, k_.bias) + layer_embedding_;  // [n, L, N + 1, e]
-  const Tensor gate = ((keys * query(states).unsqueeze(2)).sum(-1) * scale_).softmax(-1);
+  const Tensor mixed = (h * mix_logits_.softmax(0).unsqueeze(-1)).sum(2);       // [n, L, D]
+  const Tensor q = torch::linear(mixed, q_.weight, q_.bias);                    // [n, L, e]
+  const Tensor gate = ((keys * q.unsqueeze(2)).sum(-1) * scale_).softmax(-1);
   const Tensor values = torch::linear(h, v_.weight, v_.bias);  // [n, L, N + 1, D]
   return {(values * gate.unsqueeze(-1)).sum(2), gate};
 }

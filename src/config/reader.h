@@ -69,7 +69,9 @@ class Reader {
     if (command_line_ && given.is_string()) {  // a,b,c
       items = Json::array();
       for (const auto& part : split(given.get<std::string>(), ',')) {
-        if (!part.empty()) items.push_back(part);
+        if (part.empty()) continue;
+        const Json number = std::is_same_v<T, std::string> ? Json() : Json::parse(part, nullptr, false);
+        items.push_back(number.is_number() ? number : Json(part));
       }
     } else if (command_line_ && !given.is_array()) {
       items = Json::array({given});

@@ -33,10 +33,13 @@ Config with_own_templates(Config config, const fs::path& run) {
   return config;
 }
 
-std::string unique_name(std::string name, std::set<std::string>& used) {
-  const std::string base = name;
-  for (int i = 2; !used.insert(name).second; ++i) name = cat(base, "-", i);
-  return name;
+// `name`, or with `suffix` (which run it is) where it is taken, or with a number.
+std::string unique_name(const std::string& name, const std::string& suffix, std::set<std::string>& used) {
+  if (used.insert(name).second) return name;
+  const std::string base = suffix.empty() ? name : cat(name, "-", suffix);
+  std::string unique = base;
+  for (int i = 2; unique == name || !used.insert(unique).second; ++i) unique = cat(base, "-", i);
+  return unique;
 }
 
 }  // namespace
@@ -65,11 +68,12 @@ Report evaluate(const Config& config, const CompressorRegistry& registry, std::s
   for (size_t i = 0; i < compressors.size(); ++i) {
     Compressor& compressor = *compressors[i];
     const CompressorConfig& c = compressor.config();
-    ReportRow row{.name = unique_name(cat(c.method, "-", c.ratio), names),
-                  .method = c.method,
-                  .ratio = c.ratio,
-                  .prompt = "memory + query",
-                  .curve = read_curve(config.eval.compressors[i])};
+    ReportRow row{
+        .name = unique_name(cat(c.method, "-", c.ratio), fs::path(config.eval.compressors[i]).filename(), names),
+        .method = c.method,
+        .ratio = c.ratio,
+        .prompt = "memory + query",
+        .curve = read_curve(config.eval.compressors[i])};
     const Config own = with_own_templates(config, config.eval.compressors[i]);
     add(std::move(row),
         [&](const OnProgress& p) { return answer_from_memory(compressor, tokenizer, own, report.questions, p); });
@@ -79,7 +83,7 @@ Report evaluate(const Config& config, const CompressorRegistry& registry, std::s
                                                        : compressors[0]->config().ratio;
   for (const auto& reference : config.eval.references) {
     const int64_t shown = reference == "truncate" ? ratio : 0;
-    ReportRow row{.name = unique_name(shown > 0 ? cat(reference, "-", shown) : reference, names),
+    ReportRow row{.name = unique_name(shown > 0 ? cat(reference, "-", shown) : reference, "", names),
                   .method = reference,
                   .ratio = shown,
                   .prompt = config.eval.prompt.name};

@@ -158,14 +158,43 @@ std::vector<LayerKv> Decoder::encode_keys_values(const EncoderPass& pass, const 
   return out;
 }
 
+namespace {
+
+// Keeps hidden states. Without gradients they lie in one block, so that what lives long does not leave holes among what
+// is freed after each layer (with the C library's allocator that would cost as much memory again).
+class KeptStates {
+ public:
+  KeptStates(const Tensor& like, int64_t count) {
+    if (at::GradMode::is_enabled()) return;
+    std::vector<int64_t> shape = {count};
+    shape.insert(shape.end(), like.sizes().begin(), like.sizes().end());
+    block_ = torch::empty(shape, like.options());
+  }
+  void add(const Tensor& x) {
+    if (block_.defined()) block_[static_cast<int64_t>(states_.size())].copy_(x);
+    states_.push_back(block_.defined() ? block_[static_cast<int64_t>(states_.size())] : x);
+  }
+  std::vector<Tensor> take() { return std::move(states_); }
+
+ private:
+  Tensor block_;
+  std::vector<Tensor> states_;
+};
+
+}  // namespace
+
 std::vector<Tensor> Decoder::hidden_states(const EncoderPass& pass, int64_t k) const {
   check(k >= 0 && k <= config_.layers, "hidden_states: more layers than the decoder has");
   refuse_window(pass);
   const RopeTable table = rope(pass.position_ids);
-  std::vector<Tensor> states = {pass.rows.to(dtype_)};
-  for (int64_t i = 0; i < k; ++i) states.push_back(run_layer(i, states.back(), table, pass.plan, pass.lora));
-  states.back() = norm(states.back(), final_norm_);
-  return states;
+  Tensor x = pass.rows.to(dtype_);
+  KeptStates states(x, k + 1);
+  for (int64_t i = 0; i < k; ++i) {
+    states.add(x);
+    x = run_layer(i, x, table, pass.plan, pass.lora);
+  }
+  states.add(norm(x, final_norm_));
+  return states.take();
 }
 
 Decoder::StatesAndKv Decoder::hidden_states_and_kv(const EncoderPass& pass, int64_t k) const {
@@ -173,17 +202,19 @@ Decoder::StatesAndKv Decoder::hidden_states_and_kv(const EncoderPass& pass, int6
   refuse_window(pass);
   const RopeTable table = rope(pass.position_ids);
   Tensor x = pass.rows.to(dtype_);
-  StatesAndKv out{{x}, {}};
+  KeptStates states(x, k + 1);
+  StatesAndKv out;
   for (int64_t i = 0; i < config_.layers; ++i) {
+    if (i <= k) states.add(i == k ? norm(x, final_norm_) : x);
     const Layer& layer = layers_[static_cast<size_t>(i)];
     const Heads h = project_unrotated(layer, i, x, pass.lora);
     out.unrotated.push_back({h.k, h.v});
     if (i + 1 == config_.layers && k < config_.layers) break;  // nobody asks for its output
     const Tensor attended = attend(apply_rope(h.q, table), apply_rope(h.k, table), h.v, pass.plan);
     x = finish_layer(layer, i, x, attended, pass.lora);
-    if (i < k) out.states.push_back(x);
   }
-  out.states.back() = norm(out.states.back(), final_norm_);
+  if (k == config_.layers) states.add(norm(x, final_norm_));
+  out.states = states.take();
   return out;
 }
 

@@ -22,7 +22,8 @@ bool may_change(const std::string& key) {
       "train.steps",         "train.max_seconds",  "train.log_interval", "train.save_interval", "train.keep",
       "train.eval_interval", "train.eval_seconds", "train.eval_limit",   "run.threads",         "run.dir",
       "data.eval",           "model.path",         "tokenizer.path"};
-  return key.starts_with("eval.") || std::find(free.begin(), free.end(), key) != free.end();
+  return key.starts_with("eval.") || key.starts_with("bench.") ||
+         std::find(free.begin(), free.end(), key) != free.end();
 }
 
 void collect_changes(const Json& before, const Json& now, const std::string& path, std::vector<std::string>& changes) {

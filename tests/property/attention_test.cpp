@@ -1,10 +1,13 @@
 // Every fast path against its slow twin: block plans against the dense mask, fused operations against LibTorch's own.
+#include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include "precis/compress/transmission.h"
 #include "precis/core/strings.h"
 #include "precis/mask/mask_spec.h"
 #include "precis/nn/cross_entropy.h"
+#include "precis/nn/gated_mixture.h"
 #include "precis/nn/lora_linear.h"
 #include "precis/nn/rms_norm.h"
 #include "precis/nn/rope.h"
@@ -135,6 +138,38 @@ TEST(Twins, LoraLinear) {
     expect_twins([&] { return lora_linear(x, w, offset, slices, 0.5); },
                  [&] { return reference_lora_linear(x, w, offset, slices, 0.5); }, {x, a1, b1, a2, b2}, 1e-5);
   }
+}
+
+// States of every width around the vector kernels' step, in both dtypes, one of them not contiguous (the slow path).
+TEST(Twins, SumsOverLayers) {
+  for (const int64_t D : {1, 15, 16, 40}) {
+    for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
+      std::vector<Tensor> states;
+      for (int k = 0; k < 4; ++k) states.push_back(torch::randn({2, 3, D}).to(dtype));
+      const Tensor weights = torch::randn({4}).requires_grad_();
+      expect_twins([&] { return weighted_sum(states, weights); },
+                   [&] { return reference_weighted_sum(states, weights); }, {weights}, 1e-5);
+      const Tensor query = torch::randn({2, 3, D}).requires_grad_(), offset = torch::randn({2, 3, 4}).requires_grad_();
+      const auto both = [](const GatedMixture& m) { return torch::cat({m.mixture, m.gate}, -1); };
+      expect_twins([&] { return both(gated_mixture(states, query, offset, 0.3)); },
+                   [&] { return both(reference_gated_mixture(states, query, offset, 0.3)); }, {query, offset}, 2e-5);
+      states[1] = states[1].transpose(0, 1).contiguous().transpose(0, 1);
+      EXPECT_LT(largest_difference(weighted_sum(states, weights), reference_weighted_sum(states, weights)), 1e-5);
+    }
+  }
+}
+
+TEST(Twins, TheGateFoldedAndLiteral) {
+  DepthwiseGate gate(4, 24, 10, 0.7, at::detail::createCPUGenerator(3));
+  std::vector<Tensor> states, leaves;
+  for (int k = 0; k < 4; ++k) states.push_back(torch::randn({2, 5, 24}));
+  for (auto& parameter : gate.named_parameters()) {
+    if (parameter.key() != "k.bias")
+      leaves.push_back(parameter.value());  // without effect: zero in one, rounding in the other
+  }
+  const auto both = [](const GateOutput& out) { return torch::cat({out.x, out.gate}, -1); };
+  expect_twins([&] { return both(gate.forward(states)); }, [&] { return both(gate.forward_literal(states)); }, leaves,
+               1e-5);
 }
 
 TEST(Twins, LinearCrossEntropyInBlocksOfAnySize) {

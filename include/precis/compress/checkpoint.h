@@ -18,6 +18,9 @@ void load_trained_tensors(Compressor& compressor, const TensorMap& tensors, cons
 // Writes the folder's files; the folder must exist.
 void save_compressor(const std::filesystem::path& folder, const Compressor& compressor);
 
+// The adapters alone, in PEFT's format, into an existing folder. Error if the compressor has none.
+void save_peft_adapter(const std::filesystem::path& folder, const Compressor& compressor);
+
 // `path`: a run folder (its final export, else its newest checkpoint's tensors) or an exported folder. Error naming
 // both sides if it was trained around another base model or tokenizer.
 std::shared_ptr<Compressor> load_compressor(const std::filesystem::path& path, const CompressorRegistry& registry,

@@ -32,7 +32,9 @@ class Comprexit : public Compressor {
   // The frozen pass of all segments, the gates and the transport.
   struct Moved;
   Moved move(const TokenBatch& context) const;
-  void set_kv_content(Memory& memory, const Moved& moved, const std::vector<std::vector<int64_t>>& source) const;
+  using Slots = std::vector<std::vector<int64_t>>;  // by context, indices into the flattened slots of all segments
+  Memory remember(const TokenBatch& context, const Moved& moved, Slots& source) const;
+  void set_kv_content(Memory& memory, const Moved& moved, const Slots& source) const;
 
   bool kv_, decoder_bos_;
   PositionScheme positions_;

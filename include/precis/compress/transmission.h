@@ -26,8 +26,6 @@ class DepthwiseGate : public torch::nn::Module {
   GateOutput forward_literal(const std::vector<Tensor>& states) const;
 
  private:
-  Tensor query(const std::vector<Tensor>& states) const;  // [n, L, e]
-
   Tensor mix_logits_, layer_embedding_;
   LinearParameters q_, k_, v_;
   double scale_;  // 1 / (temperature sqrt(e))

@@ -252,6 +252,26 @@ struct EvalConfig {
   }
 };
 
+struct BenchConfig {
+  std::vector<std::string> jobs = {"prefill", "decode", "compress", "train_step", "e2e_qa"}, methods,
+                           dtype = {"bfloat16"};
+  std::vector<int64_t> batch = {1, 8}, context = {512}, ratio = {4};
+  int64_t train_batch = 4, repeat = 5, warmup = 1;
+  template <class V>
+  void visit(V& v) {
+    v("jobs", jobs, "what is measured; gate: both forms of ComprExIT's depth-wise gate",
+      one_of({"prefill", "decode", "compress", "train_step", "e2e_qa", "gate"}));
+    v("methods", methods, "compression methods, at their defaults and untrained; empty: all");
+    v("batch", batch, "contexts at once", at_least(1));
+    v("train_batch", train_batch, "contexts of a training step", at_least(1));
+    v("context", context, "tokens of a context", at_least(1));
+    v("ratio", ratio, "compression ratios", at_least(1));
+    v("dtype", dtype, "of the frozen weights", one_of({"float32", "bfloat16"}));
+    v("repeat", repeat, "timed runs, of which the median counts", at_least(1));
+    v("warmup", warmup, "runs before them that do not count", at_least(0));
+  }
+};
+
 struct RunConfig {
   std::string dir;
   int64_t seed = 1, threads = 0;
@@ -272,6 +292,7 @@ struct Config {
   DataConfig data;
   TrainConfig train;
   EvalConfig eval;
+  BenchConfig bench;
   RunConfig run;
   template <class V>
   void visit(V& v) {
@@ -281,6 +302,7 @@ struct Config {
     v("data", data, "questions, contexts and their templates");
     v("train", train, "optimisation");
     v("eval", eval, "evaluation and references");
+    v("bench", bench, "measurements of speed and memory");
     v("run", run, "where and how it runs");
   }
 };

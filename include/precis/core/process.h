@@ -1,0 +1,22 @@
+// This process and its children: memory in use, and running the same program again for work that needs a process of its
+// own.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace precis {
+
+int64_t resident_bytes();          // memory in use now
+int64_t peak_resident_bytes();     // the most since the start, or since reset_peak_resident_bytes
+bool reset_peak_resident_bytes();  // false where the system does not allow it
+
+// Runs this program with other arguments and waits; its standard error is ours.
+struct ChildResult {
+  int exit_code = 0;  // 128 + signal number if a signal ended it
+  std::string output;
+};
+ChildResult run_this_program(const std::vector<std::string>& arguments);
+
+}  // namespace precis
