@@ -134,6 +134,26 @@ else
   expect 0 '"steps":1' "$precis" train run.dir=other train.steps=1 run.seed=2 "${small[@]}"
   expect 2 'another trained compressor' "$precis" generate --compressor other --memory a.safetensors --prompt x
   expect 2 'longer than the decoder' "$precis" generate --compressor run --memory a.safetensors --prompt x --max-new-tokens 1000000
+  # Other people's checkpoints: out and in again, the same memory; what would have to be guessed is refused.
+  icae=(model.path="$model" data.train=train.jsonl compressor.method=icae compressor.ratio=8 compressor.segment_length=64 compressor.lora.rank=2 train.batch=2 train.steps=1 --json)
+  expect 0 '"steps":1' "$precis" train run.dir=icae "${icae[@]}"
+  expect 0 'theirs' "$precis" export icae --to comprexit --out theirs
+  expect 2 'something is there' "$precis" export icae --to comprexit --out theirs
+  expect 0 'icae at 8x' "$precis" import theirs --from comprexit --out back --model "$model"
+  quietly compress --compressor icae --text a.txt --out i1.safetensors >/dev/null
+  quietly compress --compressor back --text a.txt --out i2.safetensors --json > i2.txt
+  quietly generate --compressor icae --memory i1.safetensors --prompt " It" --max-new-tokens 8 > i1.answer
+  quietly generate --compressor back --memory i2.safetensors --prompt " It" --max-new-tokens 8 > i2.answer
+  same i1.answer i2.answer "an exported and imported compressor"
+  expect 0 'again' "$precis" export back --to comprexit --out again
+  same theirs/model.safetensors again/model.safetensors "tensors after a round trip"
+  same theirs/config.json again/config.json "fields after a round trip"
+  expect 0 'adapter' "$precis" export icae --to peft --out adapter
+  expect 0 'pic at 4x' "$precis" import adapter --from peft --out adapted --model "$model" compressor.method=pic
+  mkdir adapter_as_model && cp adapter/adapter_model.safetensors adapter_as_model/model.safetensors && echo '{}' > adapter_as_model/config.json
+  expect 2 'no compressor of the ComprExIT repository' "$precis" import adapter_as_model --from comprexit --out x --model "$model"
+  expect 2 'no such compressor' "$precis" export run --to comprexit --out x
+  expect 0 '"median_s"' "$precis" bench model.path="$model" bench.jobs=compress,gate bench.methods=sac bench.batch=1 bench.context=32 bench.repeat=1 bench.warmup=0
   # A new run that starts from trained tensors, and a plan without any model.
   expect 0 'starting from run' "$precis" train run.dir=further train.steps=1 train.start_from=run "${small[@]}"
   expect 0 '"trained_parameters"' "$precis" train --dry-run "${small[@]:0:${#small[@]}-1}"
