@@ -17,7 +17,7 @@ class LastTokens : public Compressor {
   Memory compress(const TokenBatch& context) override {
     const int64_t B = context.lengths.size(0), D = decoder().config().hidden;
     Memory memory = empty_memory(context);
-    memory.lengths = (context.lengths + config().ratio - 1).div(config().ratio, "floor") + 1;  // [B]
+    memory.lengths = (context.lengths + ratio() - 1).div(ratio(), "floor") + 1;  // [B]
     const int64_t M = memory.lengths.max().item<int64_t>();
     std::vector<Tensor> rows;
     for (int64_t b = 0; b < B; ++b) {

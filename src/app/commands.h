@@ -22,7 +22,7 @@ void run_plan(const Config& config, const CompressorRegistry& registry);  // tra
 // Which trained compressor, around which model.
 struct RunOptions {
   std::string compressor, model, dtype = "auto", device = "cpu";
-  int64_t threads = 0;
+  int64_t threads = 0, ratio = 0;
 };
 
 struct CompressCommand {

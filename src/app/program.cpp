@@ -37,6 +37,8 @@ void add_run_arguments(CLI::App& command, RunOptions& o) {
   command.add_option("--dtype", o.dtype, "of the model's weights")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
   command.add_option("--device", o.device)->check(CLI::IsMember({"cpu", "cuda"}));
+  command.add_option("--ratio", o.ratio, "of new memories, where training drew from several; default: the first")
+      ->check(CLI::Range(1, 1 << 30));
   command.add_option("--threads", o.threads, "processor threads; 0: all")->check(CLI::Range(0, 4096));
 }
 

@@ -77,8 +77,7 @@ void run_import(const ImportCommand& c, const CompressorRegistry& registry) {
     save_compressor(folder / "compressor", *compressor);
   });
   std::printf("%s: %s at %lldx, %lld trained parameters\n", c.out.c_str(), config.compressor.method.c_str(),
-              static_cast<long long>(config.compressor.ratio),
-              static_cast<long long>(compressor->trained_parameters()));
+              static_cast<long long>(compressor->ratio()), static_cast<long long>(compressor->trained_parameters()));
 }
 
 void run_export(const ExportCommand& c, const CompressorRegistry& registry) {

@@ -46,6 +46,7 @@ OpenRun open_run(const RunOptions& options, const CompressorRegistry& registry) 
   run.decoder = workspace.decoder;
   run.tokenizer = std::move(workspace.tokenizer);
   run.compressor = load_compressor(folder, registry, run.decoder, *run.tokenizer);
+  if (options.ratio > 0) run.compressor->set_ratio(options.ratio);
   return run;
 }
 

@@ -110,10 +110,10 @@ void set_from_fields(CompressorConfig& c, const Json& fields, const std::set<std
   if (c.method == "comprexit") {
     known["pooling_method"] = [&](const Json& v) { must_be("pooling_method", v, "ot-dy-src"); };
     known["lora_compressor"] = [&](const Json& v) { must_be("lora_compressor", v, false); };
-    known["compression_ratio"] = [&](const Json& v) { c.ratio = v; };
+    known["compression_ratio"] = [&](const Json& v) { c.ratio = v.get<int64_t>(); };
     known["context_length"] = [&](const Json& v) { c.segment_length = v; };
   } else if (c.method == "sac") {
-    known["compress_ratio"] = [&](const Json& v) { c.ratio = v; };
+    known["compress_ratio"] = [&](const Json& v) { c.ratio = v.get<int64_t>(); };
     known["chunk_size"] = [&](const Json& v) { c.segment_length = v; };
     known["mem_size"] = nothing;  // the rows of role_tokens
     known["context_length"] = nothing;
@@ -229,9 +229,10 @@ void write_authors_checkpoint(const fs::path& folder, const Compressor& compress
   if (fields.is_null()) {
     fields = {{"context_length", c.segment_length}};
     if (c.method == "comprexit")
-      fields.update({{"pooling_method", "ot-dy-src"}, {"compression_ratio", c.ratio}, {"lora_compressor", false}});
+      fields.update(
+          {{"pooling_method", "ot-dy-src"}, {"compression_ratio", compressor.ratio()}, {"lora_compressor", false}});
     if (c.method == "sac") {
-      fields.update({{"compress_ratio", c.ratio},
+      fields.update({{"compress_ratio", compressor.ratio()},
                      {"chunk_size", c.segment_length},
                      {"mem_size", compressor.entries_of(c.segment_length)}});
     }

@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
+
 #include "precis/config/schema.h"
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
@@ -67,9 +69,7 @@ void save_peft_adapter(const fs::path& folder, const Compressor& compressor) {
                                               {"inference_mode", true}});
 }
 
-void save_compressor(const fs::path& folder, const Compressor& compressor) {
-  write_safetensors(folder / "compressor.safetensors", trained_tensors(compressor));
-  if (compressor.config().lora.rank > 0) save_peft_adapter(folder, compressor);
+void write_compressor_json(const fs::path& folder, const Compressor& compressor) {
   const int64_t trained = compressor.trained_parameters(), frozen = compressor.decoder().config().parameters();
   write_json(folder / "compressor.json",
              {{"format_version", format_version},
@@ -79,6 +79,15 @@ void save_compressor(const fs::path& folder, const Compressor& compressor) {
               {"trained_parameters", trained},
               {"frozen_parameters", frozen},
               {"trained_percent_of_frozen", 100 * static_cast<double>(trained) / static_cast<double>(frozen)}});
+}
+
+void save_compressor(const fs::path& folder, const Compressor& compressor) {
+  write_safetensors(folder / "compressor.safetensors", trained_tensors(compressor));
+  const TensorMap tensors = trained_tensors(compressor);
+  const bool adapters =
+      std::any_of(tensors.begin(), tensors.end(), [](const auto& item) { return item.first.starts_with("lora."); });
+  if (adapters) save_peft_adapter(folder, compressor);
+  write_compressor_json(folder, compressor);
 }
 
 Compressor::Surroundings surroundings_of(std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer,

@@ -16,9 +16,20 @@ namespace precis {
 Compressor::Compressor(CompressorConfig config, Surroundings surroundings)
     : config_(std::move(config)),
       surroundings_(std::move(surroundings)),
+      ratio_(config_.ratio),
       generator_(at::detail::createCPUGenerator(surroundings_.seed)) {
   check(surroundings_.decoder != nullptr, "a compressor needs a decoder");
 }
+
+namespace {
+
+std::string join_numbers(const std::vector<int64_t>& numbers) {
+  std::vector<std::string> words;
+  for (const int64_t number : numbers) words.push_back(cat(number));
+  return join(words, ", ");
+}
+
+}  // namespace
 
 EncoderView Compressor::encoder_view(const TokenBatch&) const {
   throw Error(
@@ -31,7 +42,17 @@ int64_t Compressor::trained_parameters() const {
   return count;
 }
 
-int64_t Compressor::entries_of_segment(int64_t tokens) const { return (tokens + config_.ratio - 1) / config_.ratio; }
+int64_t Compressor::entries_of_segment(int64_t tokens) const { return (tokens + ratio_ - 1) / ratio_; }
+
+void Compressor::set_ratio(int64_t ratio) {
+  if (!config_.ratio.has(ratio)) {
+    throw Error({.what = "this compressor was not trained for this ratio",
+                 .where = "compressor.ratio",
+                 .expected = join_numbers(config_.ratio.values),
+                 .found = cat(ratio)});
+  }
+  ratio_ = ratio;
+}
 
 int64_t Compressor::entries_of(int64_t tokens) const {
   const int64_t full = tokens / config_.segment_length, rest = tokens % config_.segment_length;
@@ -39,7 +60,7 @@ int64_t Compressor::entries_of(int64_t tokens) const {
 }
 
 MemoryOrigin Compressor::origin() const {
-  return {config_.method, version(), config_.ratio, decoder().fingerprint(), surroundings_.tokenizer_hash};
+  return {config_.method, version(), ratio_, decoder().fingerprint(), surroundings_.tokenizer_hash};
 }
 
 Memory Compressor::empty_memory(const TokenBatch& context, MemoryPlacement placement) const {

@@ -25,11 +25,12 @@ void check_fields(const CompressorConfig& c) {
                  .expected = "none with compressor.carrier = kv",
                  .found = c.projector});
   }
-  if (c.ratio > c.comprexit.window) {
+  for (const int64_t ratio : c.ratio.values) {
+    if (ratio <= c.comprexit.window) continue;
     throw Error({.what = "the ratio is larger than the transport window",
                  .where = "compressor.ratio",
                  .expected = cat("at most ", c.comprexit.window),
-                 .found = cat(c.ratio)});
+                 .found = cat(ratio)});
   }
 }
 
@@ -64,6 +65,11 @@ Comprexit::Comprexit(const CompressorConfig& c, const Surroundings& surroundings
   for (const auto& part : transport_->named_children())
     register_module(part.key(), part.value());  // "cost", "mass", "value"
   if (c.projector == "mlp") projector_ = register_module("projector", Projector::xavier(D, generator()));
+}
+
+void Comprexit::set_ratio(int64_t ratio) {
+  Compressor::set_ratio(ratio);
+  transport_->set_ratio(ratio);
 }
 
 struct Comprexit::Moved {

@@ -32,7 +32,7 @@ void MeanPool::set_dropout_generator(const at::Generator& generator) {
 Memory MeanPool::compress(const TokenBatch& context) {
   check_contexts(context, decoder(), config());
   const SegmentBatch batch = cut_segments(context, config().segment_length);
-  const int64_t n = batch.ids.size(0), width = batch.ids.size(1), P = encoder_bos_ ? 1 : 0, r = config().ratio,
+  const int64_t n = batch.ids.size(0), width = batch.ids.size(1), P = encoder_bos_ ? 1 : 0, r = ratio(),
                 slots = (width + r - 1) / r;
   Tensor rows = decoder().embed(batch.ids);
   if (P > 0) rows = torch::cat({decoder().embed(torch::full({n, 1}, surroundings().bos_id, torch::kLong)), rows}, 1);

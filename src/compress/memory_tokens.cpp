@@ -11,10 +11,11 @@ namespace precis {
 namespace {
 
 void check_fields(const CompressorConfig& c) {
-  if (c.chunk > 0 && c.chunk % c.ratio != 0) {
+  for (const int64_t ratio : c.ratio.values) {
+    if (c.chunk % ratio == 0) continue;
     throw Error({.what = "the chunk is no multiple of the ratio",
                  .where = "compressor.chunk",
-                 .expected = cat("a multiple of ", c.ratio),
+                 .expected = cat("a multiple of ", ratio),
                  .found = cat(c.chunk)});
   }
   if (c.memory_markers && (c.positions != "sequential" || c.carrier != "embedding")) {
@@ -43,9 +44,11 @@ MemoryTokens::MemoryTokens(const CompressorConfig& c, const Surroundings& surrou
   lora_ = make_lora(c.lora, decoder(), generator());
   if (lora_) register_module("lora", lora_);
   const double deviation = decoder().embedding_table().to(torch::kFloat).std().item<double>();
+  set_ratio(c.ratio.smallest());  // the most slots
   const int64_t rows = c.memory_rows == "shared" ? 1
                        : c.memory_row_count > 0  ? c.memory_row_count
                                                  : shape_of(c.segment_length).slots;
+  set_ratio(c.ratio);
   memory_rows_ = learned_rows("memory_rows", rows, 0, c.memory_init == "unit" ? 1 : deviation);
   if (kv_) return;
   ae_row_ = learned_rows("ae_row", 0, 0, deviation);
@@ -64,10 +67,10 @@ void MemoryTokens::set_dropout_generator(const at::Generator& generator) {
 SegmentShape MemoryTokens::shape_of(int64_t text) const {
   const int64_t prefix = encoder_bos_ ? 1 : 0;
   if (chunked()) {
-    const int64_t chunk = config().chunk > 0 ? config().chunk : config().ratio, group = chunk / config().ratio;
+    const int64_t chunk = config().chunk > 0 ? config().chunk : ratio(), group = chunk / ratio();
     return {prefix, text, chunk, group, slots_of(text, chunk, group)};
   }
-  const int64_t slots = config().slots > 0 ? config().slots : (text + config().ratio - 1) / config().ratio;
+  const int64_t slots = config().slots > 0 ? config().slots : (text + ratio() - 1) / ratio();
   return {prefix, text, text, slots, slots};
 }
 

@@ -41,8 +41,9 @@ Sac::Sac(const CompressorConfig& c, const Surroundings& surroundings) : Compress
   lora_ = make_lora(c.lora, decoder(), generator(), true);
   if (lora_) register_module("lora", lora_);
   if (c.sac.anchor_embedding) {
-    anchor_rows_ = learned_rows("anchor_rows",
-                                static_cast<int64_t>(anchor_rows_of_chunk(c.segment_length, c.ratio).size()), 0, 0.02);
+    anchor_rows_ =
+        learned_rows("anchor_rows",
+                     static_cast<int64_t>(anchor_rows_of_chunk(c.segment_length, c.ratio.smallest()).size()), 0, 0.02);
   }
   const Tensor table = decoder().embedding_table().to(torch::kFloat);
   lm_row_ = learned_rows("lm_row", 0, table.mean().item<double>(), table.std().item<double>());
@@ -54,8 +55,8 @@ void Sac::set_dropout_generator(const at::Generator& generator) {
 }
 
 std::vector<int64_t> Sac::anchor_rows(const Tensor& ids, int64_t n) const {
-  return config().sac.anchor_selection == "uniform" ? anchor_rows_of_chunk(n, config().ratio)
-                                                    : random_anchor_rows(ids.data_ptr<int64_t>(), n, config().ratio);
+  return config().sac.anchor_selection == "uniform" ? anchor_rows_of_chunk(n, ratio())
+                                                    : random_anchor_rows(ids.data_ptr<int64_t>(), n, ratio());
 }
 
 AttentionPlan Sac::plan_of(const Tensor& anchors, const Tensor& lengths, int64_t width) const {

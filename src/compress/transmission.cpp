@@ -91,6 +91,11 @@ WidthwiseTransport::WidthwiseTransport(int64_t width, TransportOptions options, 
   mass_.bias.zero_();
 }
 
+void WidthwiseTransport::set_ratio(int64_t ratio) {
+  options_.ratio = ratio;
+  boundaries_ = run_boundaries(options_.window, ratio);
+}
+
 int64_t WidthwiseTransport::slots_of(int64_t tokens) const {
   const int64_t runs = static_cast<int64_t>(boundaries_.size()) - 1, tail = tokens % options_.window;
   int64_t slots = tokens / options_.window * runs;

@@ -6,13 +6,23 @@ namespace precis {
 namespace {
 
 using config_detail::is_section;
+using config_detail::is_section_list;
 using config_detail::is_vector;
 
 struct Writer {
   Json out = Json::object();
   template <class T>
   void operator()(const char* key, T& value, const char*, const Limits& = {}) {
-    if constexpr (is_section<T>) {
+    if constexpr (std::is_same_v<T, Ratio>) {
+      out[key] = value.values.size() == 1 ? Json(value.values[0]) : Json(value.values);
+    } else if constexpr (is_section_list<T>::value) {
+      out[key] = Json::array();
+      for (auto& item : value) {
+        Writer inner;
+        item.visit(inner);
+        out[key].push_back(inner.out);
+      }
+    } else if constexpr (is_section<T>) {
       Writer inner;
       value.visit(inner);
       out[key] = inner.out;
@@ -44,7 +54,17 @@ struct SchemaWriter {
   template <class T>
   void operator()(const char* key, T& value, const char* doc, const Limits& limits = {}) {
     Json schema;
-    if constexpr (is_section<T>) {
+    if constexpr (std::is_same_v<T, Ratio>) {
+      const Json one = scalar_schema<int64_t>(limits);
+      schema = {{"anyOf", {one, {{"type", "array"}, {"items", one}, {"minItems", 1}}}}, {"default", value.values[0]}};
+    } else if constexpr (is_section_list<T>::value) {
+      typename T::value_type item;
+      SchemaWriter inner;
+      item.visit(inner);
+      schema = {{"type", "array"},
+                {"items", {{"type", "object"}, {"properties", inner.properties}, {"additionalProperties", false}}},
+                {"default", Json::array()}};
+    } else if constexpr (is_section<T>) {
       SchemaWriter inner;
       value.visit(inner);
       schema = {{"type", "object"}, {"properties", inner.properties}, {"additionalProperties", false}};
@@ -71,12 +91,24 @@ struct MarkdownWriter {
                   ? cat("\n## ", full, "\n", doc, "\n\n| key | default | allowed | what |\n|---|---|---|---|\n")
                   : "";
       text += inner.text;
+    } else if constexpr (is_section_list<T>::value) {
+      text += cat("| `", full, "` | `[]` | list | ", doc, " |\n");
+      typename T::value_type item;
+      MarkdownWriter inner{full + "[i]", ""};
+      item.visit(inner);
+      text += inner.text;
     } else {
       std::string allowed = join(limits.choices, ", ");
       if (limits.choices.empty() && std::isfinite(limits.low)) allowed = cat("≥ ", limits.low);
       if (limits.choices.empty() && std::isfinite(limits.high)) allowed = cat(limits.low, " … ", limits.high);
       if (!limits.choices.empty() && limits.choices[0].empty()) allowed = "empty" + allowed;
-      text += cat("| `", full, "` | `", Json(value).dump(), "` | ", allowed, " | ", doc, " |\n");
+      Json shown;
+      if constexpr (std::is_same_v<T, Ratio>) {
+        shown = value.values[0];
+      } else {
+        shown = value;
+      }
+      text += cat("| `", full, "` | `", shown.dump(), "` | ", allowed, " | ", doc, " |\n");
     }
   }
 };

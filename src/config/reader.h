@@ -18,7 +18,14 @@ template <class T>
 struct is_vector<std::vector<T>> : std::true_type {};
 
 template <class T>
-constexpr bool is_section = std::is_class_v<T> && !std::is_same_v<T, std::string> && !is_vector<T>::value;
+constexpr bool is_section =
+    std::is_class_v<T> && !std::is_same_v<T, std::string> && !std::is_same_v<T, Ratio> && !is_vector<T>::value;
+
+// A list whose items are sections.
+template <class T>
+struct is_section_list : std::false_type {};
+template <class T>
+struct is_section_list<std::vector<T>> : std::bool_constant<is_section<T>> {};
 
 class Reader {
  public:
@@ -37,7 +44,11 @@ class Reader {
     if (!object_.contains(key)) return;
     const Json& given = object_.at(key);
     const std::string path = path_.empty() ? key : path_ + "." + key;
-    if constexpr (is_section<T>) {
+    if constexpr (std::is_same_v<T, Ratio>) {
+      read_ratio(path, value, given, limits);
+    } else if constexpr (is_section_list<T>::value) {
+      read_sections(path, value, given);
+    } else if constexpr (is_section<T>) {
       if (!given.is_object()) return problem(path, "an object", given);
       Reader inner(given, source_, path, command_line_, problems_);
       value.visit(inner);
@@ -61,6 +72,28 @@ class Reader {
  private:
   void problem(const std::string& path, const std::string& expected, const Json& found) {
     problems_.push_back(cat(source_, ": ", path, ": expected ", expected, ", found ", json_kind(found)));
+  }
+
+  void read_ratio(const std::string& path, Ratio& ratio, const Json& given, const Limits& limits) {
+    std::vector<int64_t> values;
+    const bool list = given.is_array() || (command_line_ && given.is_string());
+    read_list(path, values, list ? given : Json::array({given}), limits);
+    if (values.empty()) return problem(path, "at least one ratio", given);
+    ratio.values = values;
+  }
+
+  template <class T>
+  void read_sections(const std::string& path, std::vector<T>& list, const Json& given) {
+    if (!given.is_array()) return problem(path, "a list", given);
+    list.clear();
+    for (size_t i = 0; i < given.size(); ++i) {
+      const std::string own = cat(path, "[", i, "]");
+      if (!given[i].is_object()) return problem(own, "an object", given[i]);
+      list.emplace_back();
+      Reader inner(given[i], source_, own, command_line_, problems_);
+      list.back().visit(inner);
+      inner.report_unknown_keys();
+    }
   }
 
   template <class T>

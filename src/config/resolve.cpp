@@ -20,18 +20,26 @@ std::string anchored(const std::string& path, const fs::path& folder) {
   return (folder / path).lexically_normal().string();
 }
 
+template <class F>
+void change_paths_of(Json& value, F change) {
+  if (value.is_string()) value = change(value.get<std::string>());
+  if (!value.is_array()) return;
+  for (Json& item : value) {
+    if (item.is_string()) item = change(item.get<std::string>());
+  }
+}
+
 // Every path among the settings replaced by `change` of it.
 template <class F>
 void change_paths(Json& values, F change) {
   for (const auto& setting : path_settings) {
     if (!values.contains(setting[0]) || !values[setting[0]].is_object() || !values[setting[0]].contains(setting[1]))
       continue;
-    Json& value = values[setting[0]][setting[1]];
-    if (value.is_string()) value = change(value.get<std::string>());
-    if (!value.is_array()) continue;
-    for (Json& item : value) {
-      if (item.is_string()) item = change(item.get<std::string>());
-    }
+    change_paths_of(values[setting[0]][setting[1]], change);
+  }
+  if (!values.contains("train") || !values["train"].is_object() || !values["train"].contains("stages")) return;
+  for (Json& stage : values["train"]["stages"]) {
+    if (stage.is_object() && stage.contains("data")) change_paths_of(stage["data"], change);
   }
 }
 

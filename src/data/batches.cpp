@@ -109,13 +109,16 @@ TaskTokens task_tokens(Task task, const std::vector<std::pair<TokenIds, TokenIds
 
 }  // namespace
 
-TrainingSet::Example TrainingSet::batch(uint64_t seed, int64_t step, int64_t contexts, Task task) const {
-  Random random(seed, "questions", static_cast<uint64_t>(step));
+TrainingSet::Example TrainingSet::batch(uint64_t seed, int64_t step, int64_t contexts, Task task, int64_t first,
+                                        int64_t count) const {
   std::vector<TokenIds> texts;
   std::vector<std::pair<TokenIds, TokenIds>> rows;
   std::vector<int64_t> memory_index;
-  for (const size_t member : members(seed, step, contexts)) {
-    const Item& item = items_[member];
+  const std::vector<size_t> all = members(seed, step, contexts);
+  const int64_t end = count < 0 ? contexts : std::min(contexts, first + count);
+  for (int64_t place = first; place < end; ++place) {
+    const Item& item = items_[all[static_cast<size_t>(place)]];
+    Random random(seed, "questions", static_cast<uint64_t>(step * contexts + place));
     const auto b = static_cast<int64_t>(texts.size());
     texts.push_back(item.context);
     if (task == Task::ae) {
@@ -142,6 +145,7 @@ TrainingSet::Example TrainingSet::batch(uint64_t seed, int64_t step, int64_t con
       }
     }
   }
+  if (rows.empty() && count >= 0) return {};  // others of the batch have some
   if (rows.empty()) {
     throw Error({.what = "no context of the batch is long enough to hold tokens back for the lm objective",
                  .where = "train.objectives.lm",

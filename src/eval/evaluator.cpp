@@ -67,20 +67,22 @@ Report evaluate(const Config& config, const CompressorRegistry& registry, std::s
   };
   for (size_t i = 0; i < compressors.size(); ++i) {
     Compressor& compressor = *compressors[i];
-    const CompressorConfig& c = compressor.config();
-    ReportRow row{
-        .name = unique_name(cat(c.method, "-", c.ratio), fs::path(config.eval.compressors[i]).filename(), names),
-        .method = c.method,
-        .ratio = c.ratio,
-        .prompt = "memory + query",
-        .curve = read_curve(config.eval.compressors[i])};
-    const Config own = with_own_templates(config, config.eval.compressors[i]);
-    add(std::move(row),
-        [&](const OnProgress& p) { return answer_from_memory(compressor, tokenizer, own, report.questions, p); });
+    const fs::path run = config.eval.compressors[i];
+    const Config own = with_own_templates(config, run);
+    for (const int64_t ratio : compressor.config().ratio.values) {
+      compressor.set_ratio(ratio);
+      ReportRow row{.name = unique_name(cat(compressor.config().method, "-", ratio), run.filename(), names),
+                    .method = compressor.config().method,
+                    .ratio = ratio,
+                    .prompt = "memory + query",
+                    .curve = ratio == compressor.config().ratio ? read_curve(run) : Json::array()};
+      add(std::move(row),
+          [&](const OnProgress& p) { return answer_from_memory(compressor, tokenizer, own, report.questions, p); });
+    }
   }
   const int64_t ratio = config.eval.truncate_ratio > 0 ? config.eval.truncate_ratio
-                        : compressors.empty()          ? config.compressor.ratio
-                                                       : compressors[0]->config().ratio;
+                        : compressors.empty()          ? int64_t{config.compressor.ratio}
+                                                       : int64_t{compressors[0]->config().ratio};
   for (const auto& reference : config.eval.references) {
     const int64_t shown = reference == "truncate" ? ratio : 0;
     ReportRow row{.name = unique_name(shown > 0 ? cat(reference, "-", shown) : reference, "", names),

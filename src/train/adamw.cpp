@@ -23,6 +23,34 @@ void AdamW::zero_gradients() {
   for (auto& slot : slots_) slot.parameter.mutable_grad() = Tensor();
 }
 
+std::vector<Tensor> AdamW::parameters() const {
+  std::vector<Tensor> out;
+  for (const auto& slot : slots_) out.push_back(slot.parameter);
+  return out;
+}
+
+std::vector<Tensor> AdamW::take_gradients() {
+  std::vector<Tensor> gradients;
+  for (auto& slot : slots_) {
+    gradients.push_back(slot.parameter.grad());
+    slot.parameter.mutable_grad() = Tensor();
+  }
+  return gradients;
+}
+
+void AdamW::set_gradients(const std::vector<Tensor>& gradients) {
+  check(gradients.size() == slots_.size(), "AdamW: one gradient per parameter");
+  for (size_t i = 0; i < slots_.size(); ++i) slots_[i].parameter.mutable_grad() = gradients[i];
+}
+
+void AdamW::forget() {
+  for (auto& slot : slots_) {
+    slot.first_moment.zero_();
+    slot.second_moment.zero_();
+    slot.steps.zero_();
+  }
+}
+
 double AdamW::clip_gradients(double clip) {
   std::vector<Tensor> gradients;
   for (const auto& slot : slots_) {
@@ -82,15 +110,14 @@ void AdamW::load_state(const TensorMap& state, const std::string& where) {
   for (const auto& [name, tensor] : own) Tensor(tensor).copy_(state.at(name));
 }
 
-double learning_rate(const TrainConfig& config, int64_t step, double progress) {
+double learning_rate(const StageConfig& config, double final_share, int64_t step, double progress) {
   const double warm = config.warmup_steps > 0
                           ? std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(config.warmup_steps))
                           : 1.0;
   double share = 1;
   if (config.schedule == "linear") share = 1 - progress;
   if (config.schedule == "cosine") share = 0.5 * (1 + std::cos(std::numbers::pi * progress));
-  return config.lr * warm *
-         (config.final_lr_share + (1 - config.final_lr_share) * (config.schedule == "constant" ? 1 : share));
+  return config.lr * warm * (final_share + (1 - final_share) * (config.schedule == "constant" ? 1 : share));
 }
 
 }  // namespace precis

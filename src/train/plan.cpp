@@ -1,6 +1,7 @@
 #include "precis/train/plan.h"
 
 #include "precis/core/error.h"
+#include "precis/train/trainer.h"
 
 namespace precis {
 namespace fs = std::filesystem;
@@ -31,10 +32,24 @@ Json training_plan(const Config& config, const CompressorRegistry& registry) {
   const bool kv = config.compressor.carrier == "kv";
   const int64_t values_per_entry = kv ? shape.layers * 2 * shape.kv_heads * shape.head_dim : shape.hidden;
   const TrainConfig& t = config.train;
+  Json stages = Json::array();
+  int64_t steps = 0;
+  for (const auto& stage : stages_of(config)) {
+    steps += stage.steps;
+    const ObjectiveConfig& o = stage.objectives;
+    stages.push_back(
+        {{"name", stage.name},
+         {"steps", stage.steps},
+         {"objectives", {{"ae", o.ae}, {"lm", o.lm}, {"qa", o.qa}, {"distill", o.distill}, {"mix", o.mix}}},
+         {"learning_rate", stage.lr},
+         {"schedule", stage.schedule},
+         {"warmup_steps", stage.warmup_steps},
+         {"data", stage.data}});
+  }
   return {{"model",
            {{"path", config.model.path}, {"family", shape.family}, {"layers", shape.layers}, {"hidden", shape.hidden}}},
           {"method", config.compressor.method},
-          {"ratio", config.compressor.ratio},
+          {"ratio", config.compressor.ratio.values},
           {"carrier", config.compressor.carrier},
           {"trained_parameters", trained},
           {"frozen_parameters", frozen},
@@ -43,17 +58,12 @@ Json training_plan(const Config& config, const CompressorRegistry& registry) {
           {"segments_of_longest_context", (context + segment - 1) / segment},
           {"memory_entries_of_longest_context", entries},
           {"memory_values_per_entry", values_per_entry},
-          {"objectives",
-           {{"ae", t.objectives.ae}, {"lm", t.objectives.lm}, {"qa", t.objectives.qa}, {"mix", t.objectives.mix}}},
           {"start_from", t.start_from},
-          {"steps", t.steps},
+          {"stages", stages},
           {"max_seconds", t.max_seconds},
           {"contexts_per_step", t.batch},
-          {"contexts", t.steps * t.batch},
-          {"context_tokens_at_most", t.steps * t.batch * context},
-          {"learning_rate", t.lr},
-          {"schedule", t.schedule},
-          {"warmup_steps", t.warmup_steps},
+          {"contexts", steps * t.batch},
+          {"context_tokens_at_most", steps * t.batch * context},
           {"clip", t.clip},
           {"bytes_of_trained_tensors_gradients_and_moments", 16 * trained}};
 }

@@ -17,25 +17,38 @@ namespace fs = std::filesystem;
 namespace {
 
 // Keys that may differ between two starts of one run.
-bool may_change(const std::string& key) {
-  static const std::vector<std::string> free = {
-      "train.steps",         "train.max_seconds",  "train.log_interval", "train.save_interval", "train.keep",
-      "train.eval_interval", "train.eval_seconds", "train.eval_limit",   "run.threads",         "run.dir",
-      "data.eval",           "model.path",         "tokenizer.path"};
+bool may_change(const std::string& key, const std::vector<std::string>& allowed) {
+  static const std::vector<std::string> free = {"train.steps",         "train.max_seconds",
+                                                "train.log_interval",  "train.save_interval",
+                                                "train.keep",          "train.keep_best",
+                                                "train.target_em",     "train.skip_limit",
+                                                "train.allow_changes", "train.eval_interval",
+                                                "train.eval_seconds",  "train.eval_limit",
+                                                "run.threads",         "run.dir",
+                                                "data.eval",           "model.path",
+                                                "tokenizer.path"};
+  if (std::find(allowed.begin(), allowed.end(), key) != allowed.end()) return true;
   return key.starts_with("eval.") || key.starts_with("bench.") ||
          std::find(free.begin(), free.end(), key) != free.end();
 }
 
-void collect_changes(const Json& before, const Json& now, const std::string& path, std::vector<std::string>& changes) {
+void collect_changes(const Json& before, const Json& now, const std::string& path,
+                     const std::vector<std::string>& allowed, std::vector<std::string>& changes) {
   for (const auto& [key, value] : now.items()) {
     const std::string full = path.empty() ? key : path + "." + key;
     const Json old = before.is_object() && before.contains(key) ? before.at(key) : Json();
     if (value.is_object()) {
-      collect_changes(old, value, full, changes);
-    } else if (old != value && !may_change(full)) {
+      collect_changes(old, value, full, allowed, changes);
+    } else if (old != value && !may_change(full, allowed)) {
       changes.push_back(cat(full, " was ", old.dump(), ", is ", value.dump()));
     }
   }
+}
+
+std::string checkpoint_name(int64_t step) {
+  char name[32];
+  std::snprintf(name, sizeof name, "step-%06lld", static_cast<long long>(step));
+  return name;
 }
 
 std::string processor_name() {
@@ -56,17 +69,40 @@ Json environment_json(const Config& config) {
           {"threads", at::get_num_threads()}};
 }
 
+Json to_json(const RunState& s) {
+  return {{"step", s.step},
+          {"train_seconds", s.train_seconds},
+          {"tokens", s.tokens},
+          {"last_eval_seconds", s.last_eval_seconds},
+          {"data_hash", s.data_hash},
+          {"skipped", s.skipped},
+          {"best_score", s.best_score},
+          {"best_step", s.best_step},
+          {"reached_target", s.reached_target}};
+}
+
+RunState run_state_from_json(const Json& json, const std::string& where) {
+  return {json_get<int64_t>(json, "step", where),          json_get<double>(json, "train_seconds", where),
+          json_get<int64_t>(json, "tokens", where),        json_get<double>(json, "last_eval_seconds", where),
+          json_get<std::string>(json, "data_hash", where), json_get<int64_t>(json, "skipped", where),
+          json_get<double>(json, "best_score", where),     json_get<int64_t>(json, "best_step", where),
+          json_get<bool>(json, "reached_target", where)};
+}
+
 RunFolder::RunFolder(const fs::path& path, const Config& config) : path_(path) {
   make_folder(path_ / "checkpoints");
   lock_ = std::make_unique<FolderLock>(path_);
   const fs::path file = path_ / "config.json";
   if (fs::exists(file)) {
     std::vector<std::string> changes;
-    collect_changes(to_json_absolute(read_config(file)), to_json_absolute(config), "", changes);
+    collect_changes(to_json_absolute(read_config(file)), to_json_absolute(config), "", config.train.allow_changes,
+                    changes);
     if (!changes.empty()) {
       throw Error({.what = "the folder holds a run with another configuration:\n  " + join(changes, "\n  "),
                    .where = path_.string(),
-                   .hint = "choose another run.dir, or remove the folder to start anew"});
+                   .hint =
+                       "choose another run.dir, or name what may change in train.allow_changes; the run is then not "
+                       "the one that it would have been"});
     }
   }
   write_json(file, to_json_for(config, path_));
@@ -95,9 +131,7 @@ std::optional<RunState> RunFolder::resume(Compressor& compressor, AdamW& optimiz
   const fs::path& newest = all.back();
   const std::string where = (newest / "state.json").string();
   const Json json = read_json(newest / "state.json");
-  RunState state{json_get<int64_t>(json, "step", where), json_get<double>(json, "train_seconds", where),
-                 json_get<int64_t>(json, "tokens", where), json_get<double>(json, "last_eval_seconds", where),
-                 json_get<std::string>(json, "data_hash", where)};
+  const RunState state = run_state_from_json(json, where);
   const SafetensorsFile tensors(newest / "compressor.safetensors"), moments(newest / "optimizer.safetensors");
   load_trained_tensors(compressor, tensors.tensors(), tensors.path());
   optimizer.load_state(moments.tensors(), moments.path());
@@ -105,20 +139,18 @@ std::optional<RunState> RunFolder::resume(Compressor& compressor, AdamW& optimiz
 }
 
 void RunFolder::save(const RunState& state, const Compressor& compressor, const AdamW& optimizer, int64_t keep) const {
-  char name[32];
-  std::snprintf(name, sizeof name, "step-%06lld", static_cast<long long>(state.step));
+  const std::string name = checkpoint_name(state.step);
   if (fs::exists(path_ / "checkpoints" / name / "state.json")) return;  // this step is saved already
   write_folder_atomically(path_ / "checkpoints" / name, [&](const fs::path& folder) {
     write_safetensors(folder / "compressor.safetensors", trained_tensors(compressor));
     write_safetensors(folder / "optimizer.safetensors", optimizer.state());
-    write_json(folder / "state.json", {{"step", state.step},
-                                       {"train_seconds", state.train_seconds},
-                                       {"tokens", state.tokens},
-                                       {"last_eval_seconds", state.last_eval_seconds},
-                                       {"data_hash", state.data_hash}});
+    write_compressor_json(folder, compressor);  // so that a checkpoint can be evaluated and used by itself
+    write_json(folder / "state.json", to_json(state));
   });
-  auto all = checkpoints();
-  for (size_t i = 0; i + static_cast<size_t>(keep) < all.size(); ++i) fs::remove_all(all[i]);
+  const auto all = checkpoints();
+  for (size_t i = 0; i + static_cast<size_t>(keep) < all.size(); ++i) {
+    if (all[i].filename() != checkpoint_name(state.best_step)) fs::remove_all(all[i]);
+  }
 }
 
 void RunFolder::finish(const Compressor& compressor) const {
@@ -126,6 +158,8 @@ void RunFolder::finish(const Compressor& compressor) const {
 }
 
 void RunFolder::append_metrics(const Json& line) const { append_line(path_ / "metrics.jsonl", line.dump()); }
+
+void RunFolder::append_skipped(const Json& line) const { append_line(path_ / "skipped.jsonl", line.dump()); }
 
 void RunFolder::drop_metrics_after(int64_t step) const {
   const fs::path file = path_ / "metrics.jsonl";

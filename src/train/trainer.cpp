@@ -4,140 +4,133 @@
 #include <torch/torch.h>
 
 #include <chrono>
-#include <cmath>
 
 #include "precis/compress/checkpoint.h"
 #include "precis/core/error.h"
+#include "precis/core/hash.h"
 #include "precis/core/interrupt.h"
 #include "precis/core/log.h"
+#include "precis/core/process.h"
 #include "precis/core/progress.h"
 #include "precis/core/random.h"
 #include "precis/core/strings.h"
 #include "precis/train/run_folder.h"
+#include "precis/train/throughput.h"
+#include "step.h"
 
 namespace precis {
-namespace {
-
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-struct Objective {
-  Task task;
-  double weight;
-};
-
-// The objectives of one step: all of them, or one drawn by weight.
-std::vector<Objective> objectives_of(const Config& config, int64_t step) {
-  const ObjectiveConfig& o = config.train.objectives;
-  std::vector<Objective> all;
-  for (const auto& [task, weight] : {Objective{Task::ae, o.ae}, Objective{Task::lm, o.lm}, Objective{Task::qa, o.qa}}) {
-    if (weight > 0) all.push_back({task, weight});
-  }
-  if (all.empty()) throw Error({.what = "no objective has a weight above 0", .where = "train.objectives"});
-  if (o.mix == "joint") return all;
-  double draw = Random(static_cast<uint64_t>(config.run.seed), "objective", static_cast<uint64_t>(step)).uniform() *
-                (o.ae + o.lm + o.qa);
-  for (const auto& objective : all) {
-    draw -= objective.weight;
-    if (draw < 0) return {{objective.task, 1}};
-  }
-  return {{all.back().task, 1}};
-}
-
-// How far the run is, by steps or by time, whichever is further.
-double progress_of(const TrainConfig& config, const RunState& state) {
-  const double by_steps = static_cast<double>(state.step) / static_cast<double>(std::max<int64_t>(1, config.steps));
-  const double by_time = config.max_seconds > 0 ? state.train_seconds / config.max_seconds : 0;
-  return std::min(1.0, std::max(by_steps, by_time));
-}
-
-}  // namespace
-
-StepLoss step_loss(Compressor& compressor, const TrainingSet& data, const Config& config, int64_t step) {
-  const auto seed = static_cast<uint64_t>(config.run.seed);
-  compressor.set_dropout_generator(
-      at::detail::createCPUGenerator(Random(seed, "dropout", static_cast<uint64_t>(step)).next()));
-  StepLoss out;
-  double weights = 0;
-  for (const auto& [task, weight] : objectives_of(config, step)) {
-    const TrainingSet::Example example = data.batch(seed, step, config.train.batch, task);
-    const LossSum loss =
-        decoder_loss(compressor.decoder(), compressor.prompt(compressor.compress(example.context), example.task));
-    const Tensor weighted = loss.sum * (weight / static_cast<double>(std::max<int64_t>(1, loss.count)));
-    out.loss = out.loss.defined() ? out.loss + weighted : weighted;
-    out.tokens += example.tokens;
-    weights += weight;
-  }
-  out.loss = out.loss / weights;
-  return out;
-}
-
 namespace {
 
 // What the log says of the steps since its last line.
 struct Window {
   double loss = 0, seconds = 0;
   int64_t steps = 0, tokens = 0;
+  StepSeconds parts;
 };
 
 class TrainingRun {
  public:
-  TrainingRun(Compressor& compressor, const TrainingSet& data, const Config& config, const Evaluate& evaluate)
+  TrainingRun(Compressor& compressor, const std::vector<TrainingStage>& stages, const Config& config,
+              const Evaluate& evaluate, const ProcessGroup& group)
       : compressor_(compressor),
-        data_(data),
+        stages_(stages),
         config_(config),
         train_(config.train),
         evaluate_(evaluate),
-        folder_(config.run.dir, config),
+        group_(group),
+        folder_(group.leads() ? std::make_unique<RunFolder>(config.run.dir, config) : nullptr),
         optimizer_(trained_tensors(compressor), config.train),
-        state_{.data_hash = data.hash()},
-        progress_(cat("train ", compressor.config().method), by_time() ? train_.max_seconds : double(train_.steps),
-                  by_time() ? "s of training" : "steps") {}
+        queue_(stages_, config_, group_) {
+    Hasher hasher;
+    for (const auto& stage : stages_) {
+      first_step_.push_back(total_steps_);
+      total_steps_ += stage.settings.steps;
+      hasher.update(stage.data->hash());
+    }
+    state_.data_hash = hasher.hex();
+    if (group_.leads()) {
+      progress_ = std::make_unique<Progress>(cat("train ", compressor.config().method),
+                                             by_time() ? train_.max_seconds : static_cast<double>(total_steps_),
+                                             by_time() ? "s of training" : "steps");
+    }
+  }
 
   TrainResult run() {
     resume();
-    if (folder_.finished() && progress_of(train_, state_) >= 1) return {state_.step, state_.train_seconds, true};
-    folder_.drop_metrics_after(state_.step);
+    const bool was_finished =
+        group_.copy_from_first(std::string(folder_ && folder_->finished() ? "yes" : "no")) == "yes";
+    if (was_finished && is_done()) return {state_.step, state_.train_seconds, true};
+    if (folder_) folder_->drop_metrics_after(state_.step);
     announce();
     compressor_.train();
-    while (progress_of(train_, state_) < 1) {
-      if (interrupted()) stop();
+    while (!is_done()) {
       step();
       if (state_.step % train_.log_interval == 0) write_log();
       if (evaluation_is_due()) evaluate();
       if (state_.step % train_.save_interval == 0) save();
     }
-    if (evaluate_ && state_.last_eval_seconds != state_.train_seconds) evaluate();
+    if (evaluate_ && last_evaluated_ != state_.step) evaluate();
     save();
+    compressor_.set_ratio(compressor_.config().ratio);
     compressor_.eval();
-    folder_.finish(compressor_);
+    if (folder_) folder_->finish(compressor_);
     return {state_.step, state_.train_seconds, false};
   }
 
  private:
   bool by_time() const { return train_.max_seconds > 0; }
-  void save() { folder_.save(state_, compressor_, optimizer_, train_.keep); }
-
-  void resume() {
-    const auto resumed = folder_.resume(compressor_, optimizer_);
-    if (!resumed) return;
-    if (resumed->data_hash != data_.hash()) {
-      throw Error({.what = "the training data has changed since the last checkpoint",
-                   .where = config_.run.dir,
-                   .expected = resumed->data_hash,
-                   .found = data_.hash()});
-    }
-    state_ = *resumed;
-    if (progress_of(train_, state_) < 1) log::info(cat("going on from step ", state_.step));
+  bool is_done() const {
+    return state_.step >= total_steps_ || (by_time() && state_.train_seconds >= train_.max_seconds) ||
+           state_.reached_target;
+  }
+  void save() {
+    if (folder_) folder_->save(state_, compressor_, optimizer_, train_.keep);
+  }
+  size_t stage() const {
+    size_t index = 0;
+    while (index + 1 < stages_.size() && state_.step >= first_step_[index + 1]) ++index;
+    return index;
   }
 
-  void announce() const {
+  // How far the stage is: by its steps, or with one stage by time, whichever is further.
+  double stage_progress() const {
+    const auto steps = static_cast<double>(std::max<int64_t>(1, stages_[stage()].settings.steps));
+    const double by_steps = static_cast<double>(state_.step - first_step_[stage()]) / steps;
+    const double time = by_time() && stages_.size() == 1 ? state_.train_seconds / train_.max_seconds : 0;
+    return std::min(1.0, std::max(by_steps, time));
+  }
+
+  void resume() {
+    std::string text;
+    if (folder_) {
+      if (const auto resumed = folder_->resume(compressor_, optimizer_)) text = to_json(*resumed).dump();
+    }
+    text = group_.copy_from_first(text);
+    std::vector<Tensor> tensors = optimizer_.parameters();
+    for (const auto& [name, tensor] : optimizer_.state()) tensors.push_back(tensor);
+    group_.copy_from_first(tensors);
+    if (text.empty()) return;
+    const RunState resumed = run_state_from_json(parse_json(text, config_.run.dir), config_.run.dir);
+    if (resumed.data_hash != state_.data_hash) {
+      throw Error({.what = "the training data has changed since the last checkpoint",
+                   .where = config_.run.dir,
+                   .expected = resumed.data_hash,
+                   .found = state_.data_hash});
+    }
+    state_ = resumed;
+    if (!is_done() && group_.leads()) log::info(cat("going on from step ", state_.step));
+  }
+
+  void announce() {
+    if (!group_.leads()) return;
     const auto trained = static_cast<double>(compressor_.trained_parameters());
     const int64_t frozen = compressor_.decoder().config().parameters();
     log::info(cat("training ", compressor_.config().method, ": ", compressor_.trained_parameters(),
                   " trained parameters, ", frozen, " frozen (", fixed(100 * trained / static_cast<double>(frozen), 2),
-                  " %), ", data_.size(), " contexts"));
+                  " %), ", stages_.front().data->size(), " contexts",
+                  stages_.size() > 1 ? cat(", ", stages_.size(), " stages") : "",
+                  group_.size() > 1 ? cat(", ", group_.size(), " processes") : ""));
+    peak_ = matrix_peak(compressor_.decoder().dtype(), compressor_.decoder().device());
   }
 
   [[noreturn]] void stop() {
@@ -149,43 +142,104 @@ class TrainingRun {
   }
 
   void step() {
-    const double start = seconds_now();
-    learning_rate_ = learning_rate(train_, state_.step, progress_of(train_, state_));
-    optimizer_.zero_gradients();
-    const StepLoss batch = step_loss(compressor_, data_, config_, state_.step);
-    batch.loss.backward();
-    gradient_norm_ = optimizer_.clip_gradients(train_.clip);
-    const double loss = batch.loss.item<double>();
-    if (!std::isfinite(loss) || !std::isfinite(gradient_norm_)) {
-      throw Error({.what = cat("the loss or its gradient is not finite at step ", state_.step),
-                   .where = config_.run.dir,
-                   .found = cat("loss ", loss, ", gradient norm ", gradient_norm_),
-                   .hint = "lower train.lr, or set train.clip"},
-                  Error::Kind::failed_check);
+    using Clock = std::chrono::steady_clock;
+    const auto seconds_since = [](Clock::time_point t) {
+      return std::chrono::duration<double>(Clock::now() - t).count();
+    };
+    const size_t now = stage();
+    last_stage_ = now;
+    const StageConfig& settings = stages_[now].settings;
+    if (now > 0 && state_.step == first_step_[now]) optimizer_.forget();
+    const auto seed = static_cast<uint64_t>(config_.run.seed), step = static_cast<uint64_t>(state_.step);
+    const auto start = Clock::now();
+    const bool more = state_.step + 1 < total_steps_ && stage_end(now) > state_.step + 1;
+    const StepWork work = queue_.take(now, state_.step, more);
+    const double waited = seconds_since(start);
+    window_.parts.data += waited;
+    learning_rate_ = learning_rate(settings, train_.final_lr_share, state_.step - first_step_[now], stage_progress());
+    const auto& ratios = compressor_.config().ratio.values;
+    if (ratios.size() > 1) compressor_.set_ratio(Random(seed, "ratio", step).pick(ratios));
+    const StepResult result =
+        compute_gradients(compressor_, optimizer_, work, settings.objectives, Random(seed, "dropout", step).next(),
+                          train_.clip, group_, window_.parts);
+    if (result.interrupted) stop();  // before the update: the step is done again
+    const auto update = Clock::now();
+    if (result.finite()) {
+      optimizer_.step(learning_rate_);
+    } else {
+      skip(result, now);
     }
-    optimizer_.step(learning_rate_);
-    const double took = seconds_now() - start;
+    const double updated = seconds_since(update);
+    window_.parts.optimizer += updated;
+    const double took = result.seconds + group_.sum({group_.leads() ? waited + updated : 0.0})[0];
     ++state_.step;
-    state_.tokens += batch.tokens;
+    state_.tokens += result.tokens;
     state_.train_seconds += took;
-    window_.loss += loss;
+    gradient_norm_ = result.gradient_norm;
+    window_.loss += result.finite() ? result.loss : 0;
     window_.seconds += took;
-    window_.tokens += batch.tokens;
-    ++window_.steps;
+    window_.tokens += result.tokens;
+    window_.steps += result.finite() ? 1 : 0;
+  }
+
+  int64_t stage_end(size_t index) const { return index + 1 < stages_.size() ? first_step_[index + 1] : total_steps_; }
+
+  // Leaves a step out, and stops the run after too many; which contexts it had is in skipped.jsonl.
+  void skip(const StepResult& result, size_t now) {
+    ++state_.skipped;
+    const auto members = stages_[now].data->members(static_cast<uint64_t>(config_.run.seed), state_.step, train_.batch);
+    if (folder_) {
+      folder_->append_skipped({{"step", state_.step},
+                               {"stage", now},
+                               {"loss", cat(result.loss)},
+                               {"gradient_norm", cat(result.gradient_norm)},
+                               {"contexts", members}});
+      log::warn(cat("step ", state_.step, " left out: loss ", result.loss, ", gradient norm ", result.gradient_norm));
+    }
+    if (state_.skipped <= train_.skip_limit) return;
+    throw Error({.what = cat("the loss or its gradient is not finite at step ", state_.step, ", after ",
+                             state_.skipped - 1, " steps left out"),
+                 .where = config_.run.dir + "/skipped.jsonl",
+                 .found = cat("loss ", result.loss, ", gradient norm ", result.gradient_norm),
+                 .hint = "lower train.lr, or set train.clip"},
+                Error::Kind::failed_check);
   }
 
   void write_log() {
-    const auto steps = static_cast<double>(window_.steps);
-    folder_.append_metrics({{"event", "step"},
-                            {"step", state_.step},
-                            {"loss", window_.loss / steps},
-                            {"gradient_norm", gradient_norm_},
-                            {"learning_rate", learning_rate_},
-                            {"train_seconds", state_.train_seconds},
-                            {"step_milliseconds", 1000 * window_.seconds / steps},
-                            {"tokens_per_second", static_cast<double>(window_.tokens) / window_.seconds}});
-    progress_.update(by_time() ? state_.train_seconds : static_cast<double>(state_.step),
-                     cat("step ", state_.step, ", loss ", fixed(window_.loss / steps, 3)));
+    if (!folder_) {
+      window_ = {};
+      return;
+    }
+    const double steps = static_cast<double>(std::max<int64_t>(1, window_.steps)), all = window_.seconds;
+    const auto per_step = [&](double seconds) { return 1000 * seconds / static_cast<double>(train_.log_interval); };
+    const double tokens = static_cast<double>(window_.tokens),
+                 operations = training_operations_per_token(compressor_.decoder().config()) * tokens;
+    const double left =
+        by_time() ? train_.max_seconds - state_.train_seconds
+                  : static_cast<double>(total_steps_ - state_.step) * all / static_cast<double>(train_.log_interval);
+    folder_->append_metrics({{"event", "step"},
+                             {"step", state_.step},
+                             {"stage", stages_[last_stage_].settings.name},
+                             {"loss", window_.loss / steps},
+                             {"gradient_norm", gradient_norm_},
+                             {"learning_rate", learning_rate_},
+                             {"train_seconds", state_.train_seconds},
+                             {"step_milliseconds", per_step(all)},
+                             {"data_wait_milliseconds", per_step(window_.parts.data)},
+                             {"encode_milliseconds", per_step(window_.parts.encode)},
+                             {"decode_milliseconds", per_step(window_.parts.decode)},
+                             {"backward_milliseconds", per_step(window_.parts.backward)},
+                             {"communicate_milliseconds", per_step(window_.parts.communicate)},
+                             {"optimizer_milliseconds", per_step(window_.parts.optimizer)},
+                             {"data_wait_percent", 100 * window_.parts.data / all},
+                             {"tokens_per_second", tokens / all},
+                             {"contexts_per_second", static_cast<double>(train_.log_interval * train_.batch) / all},
+                             {"mfu_percent", 100 * operations / all / (peak_ * static_cast<double>(group_.size()))},
+                             {"peak_rss_mb", static_cast<double>(peak_resident_bytes()) / (1 << 20)},
+                             {"skipped_steps", state_.skipped},
+                             {"seconds_left", std::max(0.0, left)}});
+    progress_->update(by_time() ? state_.train_seconds : static_cast<double>(state_.step),
+                      cat("step ", state_.step, ", loss ", fixed(window_.loss / steps, 3)));
     window_ = {};
   }
 
@@ -198,6 +252,7 @@ class TrainingRun {
 
   void evaluate() {
     compressor_.eval();
+    compressor_.set_ratio(compressor_.config().ratio);
     Json line = {{"event", "eval"},
                  {"step", state_.step},
                  {"train_seconds", state_.train_seconds},
@@ -209,30 +264,67 @@ class TrainingRun {
       throw;
     }
     compressor_.train();
-    folder_.append_metrics(line);
-    log::info(cat(compressor_.config().method, " step ", state_.step, " after ", fixed(state_.train_seconds, 0),
-                  " s: EM ", fixed(line.value("em_percent", 0.0), 1), ", F1 ",
-                  fixed(line.value("f1_percent", 0.0), 1)));
     state_.last_eval_seconds = state_.train_seconds;
+    last_evaluated_ = state_.step;
+    const double em = line.value("em_percent", 0.0);
+    state_.reached_target = train_.target_em > 0 && em >= train_.target_em;
+    if (!train_.keep_best.empty() && line.value(train_.keep_best, -1.0) > state_.best_score) {
+      state_.best_score = line.value(train_.keep_best, -1.0);
+      state_.best_step = state_.step;
+      save();
+    }
+    if (!folder_) return;
+    folder_->append_metrics(line);
+    log::info(cat(compressor_.config().method, " step ", state_.step, " after ", fixed(state_.train_seconds, 0),
+                  " s: EM ", fixed(em, 1), ", F1 ", fixed(line.value("f1_percent", 0.0), 1),
+                  state_.reached_target ? "; the target is reached" : ""));
   }
 
   Compressor& compressor_;
-  const TrainingSet& data_;
+  const std::vector<TrainingStage>& stages_;
   const Config& config_;
   const TrainConfig& train_;
   const Evaluate& evaluate_;
-  RunFolder folder_;
+  const ProcessGroup& group_;
+  std::unique_ptr<RunFolder> folder_;  // of the first process
   AdamW optimizer_;
+  WorkQueue queue_;
   RunState state_;
   Window window_;
-  double learning_rate_ = 0, gradient_norm_ = 0;
-  Progress progress_;
+  std::vector<int64_t> first_step_;
+  size_t last_stage_ = 0;
+  int64_t total_steps_ = 0, last_evaluated_ = -1;
+  double learning_rate_ = 0, gradient_norm_ = 0, peak_ = 1;
+  std::unique_ptr<Progress> progress_;
 };
 
 }  // namespace
 
+std::vector<StageConfig> stages_of(const Config& config) {
+  const TrainConfig& t = config.train;
+  std::vector<StageConfig> stages = t.stages;
+  if (stages.empty()) stages.push_back({.name = "train", .steps = t.steps});
+  for (size_t i = 0; i < stages.size(); ++i) {
+    StageConfig& stage = stages[i];
+    if (stage.name.empty()) stage.name = cat("stage ", i + 1);
+    if (stage.schedule.empty()) stage.schedule = t.schedule;
+    if (stage.warmup_steps < 0) stage.warmup_steps = t.warmup_steps;
+    if (stage.lr == 0) stage.lr = t.lr;
+    if (stage.data.empty()) stage.data = config.data.train;
+    const ObjectiveConfig& o = stage.objectives;
+    if (o.ae == 0 && o.lm == 0 && o.qa == 0 && o.distill == 0) stage.objectives = t.objectives;
+  }
+  return stages;
+}
+
+TrainResult train(Compressor& compressor, const std::vector<TrainingStage>& stages, const Config& config,
+                  const Evaluate& evaluate, const ProcessGroup& group) {
+  return TrainingRun(compressor, stages, config, evaluate, group).run();
+}
+
 TrainResult train(Compressor& compressor, const TrainingSet& data, const Config& config, const Evaluate& evaluate) {
-  return TrainingRun(compressor, data, config, evaluate).run();
+  const std::shared_ptr<const TrainingSet> borrowed(&data, [](const TrainingSet*) {});
+  return train(compressor, {{stages_of(config).front(), borrowed}}, config, evaluate, ProcessGroup());
 }
 
 }  // namespace precis

@@ -24,7 +24,7 @@ CompressorConfig config_of(const Json& json, const std::string& where) {
       {"slots_per_chunk", [](const Json&) {}},     // chunk / ratio
       {"slots_per_window", [](const Json&) {}},    // ceil(window / ratio)
       {"preset", [&](const Json& v) { c.mask.preset = text(v) == "custom" ? "pic" : text(v); }},
-      {"ratio", [&](const Json& v) { c.ratio = v; }},
+      {"ratio", [&](const Json& v) { c.ratio = v.get<int64_t>(); }},
       {"chunk",
        [&](const Json& v) { (c.method == "sac" ? c.segment_length : c.chunk) = v.is_null() ? 0 : v.get<int64_t>(); }},
       {"slots", [&](const Json& v) { c.slots = v; }},

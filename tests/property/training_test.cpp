@@ -6,9 +6,11 @@
 #include "precis/config/schema.h"
 #include "precis/core/strings.h"
 #include "precis/data/synth.h"
+#include "precis/train/objective.h"
 #include "precis/train/run_folder.h"
 #include "precis/train/trainer.h"
 #include "support.h"
+#include "training.h"
 
 namespace precis {
 namespace {
@@ -18,47 +20,14 @@ using testing::TemporaryFolder;
 using testing::tiny_decoder;
 using testing::write_text;
 
-// A byte-level tokenizer of the 61 most needed characters, so that generated passages fit a vocabulary of 64.
-std::unique_ptr<Tokenizer> letter_tokenizer() {
-  const TemporaryFolder folder;
-  Json vocabulary = Json::object();
-  const std::string letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVW0123456789.";
-  int64_t id = 3;
-  for (const char c : letters) vocabulary[std::string(1, c)] = id++;
-  const Json json = {
-      {"model", {{"vocab", vocabulary}, {"merges", Json::array()}}},
-      {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
-      {"added_tokens",
-       {{{"id", 0}, {"content", "<pad>"}}, {{"id", 1}, {"content", "<s>"}}, {{"id", 2}, {"content", "</s>"}}}}};
-  write_text(folder / "tokenizer.json", json.dump());
-  auto tokenizer = load_tokenizer(folder.path());
-  tokenizer->bos_id = 1;
-  tokenizer->eos_id = 2;
-  return tokenizer;
+using testing::letter_tokenizer;
+using testing::passages;
+
+Config config_for(const std::filesystem::path& run, const std::vector<std::string>& overrides = {}) {
+  return testing::training_config(run, overrides);
 }
 
-std::vector<Passage> passages(uint64_t seed = 1) {
-  std::vector<Passage> out;
-  for (int64_t i = 0; i < 12; ++i) out.push_back(synth_passage({.seed = seed}, i));
-  return out;
-}
-
-Config config_for(const std::filesystem::path& run, std::vector<std::string> overrides = {}) {
-  std::vector<std::string> all = {
-      "compressor.segment_length=64", "compressor.lora.rank=4",  "compressor.carrier=kv",  "compressor.projector=none",
-      "data.max_context_tokens=400",  "train.steps=10",          "train.batch=2",          "train.save_interval=5",
-      "train.log_interval=1",         "train.objectives.lm=0.5", "run.dir=" + run.string()};
-  all.insert(all.end(), overrides.begin(), overrides.end());
-  return resolve_config(config_layers("", all));
-}
-
-void run(const Config& config, uint64_t data_seed = 1) {
-  const auto tokenizer = letter_tokenizer();
-  const auto compressor =
-      CompressorRegistry::built_in().make(config.compressor, surroundings_of(tiny_decoder(), *tokenizer, 3));
-  const TrainingSet data(passages(data_seed), *tokenizer, config.data, compressor->context_begins_with_bos());
-  train(*compressor, data, config);
-}
+void run(const Config& config, uint64_t data_seed = 1) { testing::run_training(config, data_seed); }
 
 std::vector<Json> losses(const std::filesystem::path& run) {
   std::vector<Json> out;
@@ -128,17 +97,174 @@ TEST(Training, BatchesAreAPureFunctionOfSeedAndStep) {
   }
 }
 
+TEST(Training, PartsOfABatchAreWhatTheWholeBatchHas) {
+  const auto tokenizer = letter_tokenizer();
+  const TrainingSet data(passages(), *tokenizer, config_for("unused").data, false);
+  for (const Task task : {Task::ae, Task::lm, Task::qa}) {
+    const auto whole = data.batch(1, 3, 5, task), front = data.batch(1, 3, 5, task, 0, 2),
+               back = data.batch(1, 3, 5, task, 2, 3);
+    EXPECT_EQ(front.context.lengths.size(0) + back.context.lengths.size(0), 5);
+    EXPECT_EQ(front.tokens + back.tokens, whole.tokens);
+    const int64_t rows = front.task.ids.size(0), width = front.task.ids.size(1);
+    EXPECT_TRUE(whole.task.ids.narrow(0, 0, rows).narrow(1, 0, width).equal(front.task.ids));
+    EXPECT_TRUE(whole.task.lengths.narrow(0, rows, back.task.ids.size(0)).equal(back.task.lengths));
+  }
+}
+
+// The trained tensors after a run with these settings.
+TensorMap trained_after(const std::filesystem::path& dir, std::vector<std::string> overrides) {
+  const Config config = config_for(dir, std::move(overrides));
+  run(config);
+  TensorMap out;
+  const SafetensorsFile file(dir / "compressor" / "compressor.safetensors");
+  for (const auto& [name, entry] : file.entries()) out[name] = file.tensor(name).clone();
+  return out;
+}
+
+double largest_difference(const TensorMap& a, const TensorMap& b) {
+  double largest = 0;
+  for (const auto& [name, tensor] : a) largest = std::max(largest, (tensor - b.at(name)).abs().max().item<double>());
+  return largest;
+}
+
+TEST(Training, MicroBatchesEqualOneLargeBatch) {
+  const TemporaryFolder folder;
+  const std::vector<std::string> dropout = {"compressor.lora.dropout=0", "train.batch=5", "train.objectives.ae=0.3",
+                                            "compressor.decoder_bos=yes"};
+  const auto whole = trained_after(folder / "whole", dropout);
+  for (const char* micro : {"1", "2", "4"}) {
+    auto options = dropout;
+    options.push_back(cat("train.micro_batch=", micro));
+    EXPECT_LT(largest_difference(whole, trained_after(folder / micro, options)), 1e-5) << micro;
+  }
+}
+
+TEST(Training, StagesFollowEachOtherAndResumeBitForBit) {
+  const TemporaryFolder folder;
+  const std::string stages =
+      R"(train.stages=[{"name":"first","steps":4,"objectives":{"lm":1}},{"steps":4,"lr":1e-4,"objectives":{"qa":1},"schedule":"constant"}])";
+  const auto whole = trained_after(folder / "whole", {stages, "train.save_interval=3"});
+  const auto lines = split(read_file(folder / "whole" / "metrics.jsonl"), '\n');
+  EXPECT_EQ(parse_json(lines[3], "metrics").at("stage"), "first");
+  EXPECT_EQ(parse_json(lines[4], "metrics").at("stage"), "stage 2");
+  // Cut off behind step 6: the checkpoint of step 6 is the newest one.
+  std::filesystem::create_directories(folder / "broken");
+  std::filesystem::copy(folder / "whole", folder / "broken",
+                        std::filesystem::copy_options::recursive | std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::remove_all(folder / "broken" / "checkpoints" / "step-000008");
+  std::filesystem::remove_all(folder / "broken" / "compressor");
+  EXPECT_EQ(largest_difference(whole, trained_after(folder / "broken", {stages, "train.save_interval=3"})), 0);
+  EXPECT_EQ(losses(folder / "whole"), losses(folder / "broken"));
+}
+
+TEST(Training, StepsThatAreNotFiniteAreLeftOutUpToALimit) {
+  const TemporaryFolder folder;
+  const std::vector<std::string> wild = {"train.lr=1e30", "train.clip=0", "train.warmup_steps=0"};
+  auto strict = wild;
+  strict.push_back("train.skip_limit=2");
+  const std::string message = error_of([&] { run(config_for(folder / "run", strict)); });
+  EXPECT_NE(message.find("after 2 steps left out"), std::string::npos) << message;
+  const auto lines = split(read_file(folder / "run" / "skipped.jsonl"), '\n');
+  EXPECT_EQ(parse_json(lines[0], "skipped").at("contexts").size(), 2u);
+}
+
+TEST(Training, ACompressorForSeveralRatiosServesEachOfThem) {
+  const TemporaryFolder folder;
+  for (const char* method : {"pic", "icae", "mean-pool", "comprexit"}) {
+    const bool kv = std::string(method) == "pic";
+    const Config config =
+        config_for(folder / method, {cat("compressor.method=", method), "compressor.ratio=4,8,16",
+                                     cat("compressor.carrier=", kv ? "kv" : "embedding"),
+                                     cat("compressor.lora.rank=", method == std::string("comprexit") ? 0 : 4),
+                                     "compressor.comprexit.window=32"});
+    EXPECT_EQ(config.compressor.ratio.values, (std::vector<int64_t>{4, 8, 16}));
+    run(config);
+    const auto tokenizer = letter_tokenizer();
+    const auto loaded = load_compressor(folder / method, CompressorRegistry::built_in(), tiny_decoder(), *tokenizer);
+    const torch::NoGradGuard no_gradient;
+    for (const int64_t ratio : {4, 8, 16}) {
+      loaded->set_ratio(ratio);
+      const Memory memory = loaded->compress(testing::random_contexts({64, 40}));
+      EXPECT_EQ(memory.lengths[0].item<int64_t>(), 64 / ratio) << method;
+      EXPECT_EQ(memory.origin.ratio, ratio);
+    }
+    EXPECT_NE(error_of([&] { loaded->set_ratio(5); }).find("4, 8, 16"), std::string::npos);
+  }
+}
+
+TEST(Training, TheBestCheckpointIsKeptAndATargetEndsTheRun) {
+  const TemporaryFolder folder;
+  const auto tokenizer = letter_tokenizer();
+  const auto train_with = [&](const std::filesystem::path& dir, std::vector<std::string> options) {
+    options.insert(options.end(), {"train.eval_interval=2", "train.keep_best=em_percent", "train.keep=1"});
+    const Config config = config_for(dir, options);
+    const auto compressor =
+        CompressorRegistry::built_in().make(config.compressor, surroundings_of(tiny_decoder(), *tokenizer, 3));
+    const TrainingSet data(passages(), *tokenizer, config.data, false);
+    int64_t calls = 0;  // scores 10, 40, 30, 20, 10
+    return train(*compressor, data, config, [&](Compressor&) -> Json {
+      static const std::vector<double> scores = {10, 40, 30, 20, 10};
+      return {{"em_percent", scores[static_cast<size_t>(calls++)]}, {"f1_percent", 0.0}};
+    });
+  };
+  train_with(folder / "best", {});
+  EXPECT_TRUE(std::filesystem::exists(folder / "best" / "checkpoints" / "step-000004" / "compressor.json"));
+  EXPECT_TRUE(std::filesystem::exists(folder / "best" / "checkpoints" / "step-000010"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "best" / "checkpoints" / "step-000002"));
+  EXPECT_EQ(train_with(folder / "target", {"train.target_em=35"}).steps, 4);
+  EXPECT_TRUE(train_with(folder / "target", {"train.target_em=35"}).already_finished);
+}
+
+// With the whole context as memory there is nothing to distil; the gradient is that of the formula.
+TEST(Training, DistillationIsTheDivergenceFromTheFullContext) {
+  const auto compressor = testing::make_compressor({"pic", {"compressor.method=pic"}});
+  const Decoder& decoder = compressor->decoder();
+  const TokenBatch context = testing::random_contexts({20, 9});
+  const TaskTokens task = testing::questions(Task::qa, {5, 4}, {0, 1}, true);
+  const DecoderInput student = compressor->prompt(compressor->compress(context), task);
+  for (const int64_t top_k : {0, 5}) {
+    ObjectiveConfig settings;
+    settings.distill_temperature = 2;
+    settings.distill_top_k = top_k;
+    const LossSum loss = distillation_loss(decoder, student, context, task, -1, settings);
+    EXPECT_EQ(loss.count, 9);
+    // By hand, for the last token of the second question: the teacher reads context and question from position 0.
+    const TokenBatch whole = token_batch({[&] {
+      std::vector<int64_t> ids;
+      for (int64_t t = 0; t < 9; ++t) ids.push_back(context.ids[1][t].item<int64_t>());
+      for (int64_t t = 0; t < 3; ++t) ids.push_back(task.ids[1][t].item<int64_t>());
+      return ids;
+    }()});
+    const Tensor teacher = decoder.logits(
+        decoder.hidden({decoder.embed(whole.ids), whole.lengths, torch::arange(12).unsqueeze(0)})[0][11]);
+    const Tensor rows = decoder.hidden(student);
+    const Tensor own = decoder.logits(rows[1][student.lengths[1].item<int64_t>() - 1]);
+    // All terms but this one from the same input with only this label.
+    DecoderInput one = student;
+    one.labels = torch::full_like(student.labels, -100);
+    one.labels[1][student.lengths[1].item<int64_t>() - 1] = 1;
+    TaskTokens last = task;
+    last.labels = torch::full_like(task.labels, -100);
+    last.labels[1][3] = 1;
+    const double term = distillation_loss(decoder, one, context, last, -1, settings).sum.item<double>();
+    Tensor p = (teacher / 2), kept = torch::arange(p.size(0));
+    if (top_k > 0) std::tie(p, kept) = p.topk(top_k);
+    p = p.softmax(0);
+    const Tensor q = (own / 2).log_softmax(0).index_select(0, kept);
+    EXPECT_NEAR(term, 4 * (p * (p.log() - q)).sum().item<double>(), 1e-4);
+  }
+}
+
 TEST(Schedule, WarmsUpAndDecays) {
-  TrainConfig t;
+  StageConfig t;
   t.lr = 1;
   t.warmup_steps = 10;
-  t.final_lr_share = 0;
   t.schedule = "cosine";
-  EXPECT_NEAR(learning_rate(t, 0, 0), 0.1, 1e-12);
-  EXPECT_NEAR(learning_rate(t, 20, 0.5), 0.5, 1e-12);
-  EXPECT_NEAR(learning_rate(t, 20, 1), 0, 1e-12);
+  EXPECT_NEAR(learning_rate(t, 0, 0, 0), 0.1, 1e-12);
+  EXPECT_NEAR(learning_rate(t, 0, 20, 0.5), 0.5, 1e-12);
+  EXPECT_NEAR(learning_rate(t, 0, 20, 1), 0, 1e-12);
   t.schedule = "linear";
-  EXPECT_NEAR(learning_rate(t, 20, 0.25), 0.75, 1e-12);
+  EXPECT_NEAR(learning_rate(t, 0, 20, 0.25), 0.75, 1e-12);
 }
 
 TEST(Optimizer, OneStepEqualsTheFormula) {

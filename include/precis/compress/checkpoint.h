@@ -15,7 +15,8 @@ TensorMap trained_tensors(const Compressor& compressor);
 // Copies `tensors` into the compressor; Error that lists every missing, extra or mis-shaped one. `where`: their file.
 void load_trained_tensors(Compressor& compressor, const TensorMap& tensors, const std::string& where);
 
-// Writes the folder's files; the folder must exist.
+// compressor.json alone, and all of the folder's files; the folder must exist.
+void write_compressor_json(const std::filesystem::path& folder, const Compressor& compressor);
 void save_compressor(const std::filesystem::path& folder, const Compressor& compressor);
 
 // The adapters alone, in PEFT's format, into an existing folder. Error if the compressor has none.

@@ -49,7 +49,12 @@ class Compressor : public torch::nn::Module {
   virtual DecoderInput prompt(const Memory& memory, const TaskTokens& task) const = 0;
   virtual EncoderView encoder_view(const TokenBatch& context) const;
   virtual bool context_begins_with_bos() const { return false; }  // BOS is part of the text that is compressed (SAC)
+  // BOS that stands in front of a context's tokens where the decoder reads them as they are; -1: none, or theirs.
+  int64_t text_bos() const { return surroundings_.adds_bos && !context_begins_with_bos() ? surroundings_.bos_id : -1; }
   virtual void set_dropout_generator(const at::Generator&) {}
+  // The ratio of the next memories, one of config().ratio; at first its first.
+  int64_t ratio() const { return ratio_; }
+  virtual void set_ratio(int64_t ratio);
   // Memory entries that a context of this many tokens gets.
   int64_t entries_of(int64_t tokens) const;
   virtual int64_t version() const { return 1; }  // raised when the same trained tensors give other memories
@@ -73,6 +78,7 @@ class Compressor : public torch::nn::Module {
  private:
   CompressorConfig config_;
   Surroundings surroundings_;
+  int64_t ratio_;
   at::Generator generator_;
 };
 

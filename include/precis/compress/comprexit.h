@@ -15,6 +15,7 @@ class Comprexit : public Compressor {
 
   Memory compress(const TokenBatch& context) override;
   DecoderInput prompt(const Memory& memory, const TaskTokens& task) const override;
+  void set_ratio(int64_t ratio) override;
 
   // Everything on the way, by context: windows and slots of a context's segments in order, absent ones zero.
   struct Explanation {

@@ -24,7 +24,7 @@ class Sac : public Compressor {
 
  protected:
   int64_t entries_of_segment(int64_t tokens) const override {
-    return static_cast<int64_t>(anchor_rows_of_chunk(tokens, config().ratio).size());
+    return static_cast<int64_t>(anchor_rows_of_chunk(tokens, ratio()).size());
   }
 
  private:

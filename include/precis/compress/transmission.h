@@ -63,6 +63,7 @@ class WidthwiseTransport : public torch::nn::Module {
   // x [n, L, D] fp32 of which lengths[i] tokens count. Entries of absent tokens and slots are zero.
   TransportOutput forward(const Tensor& x, const Tensor& lengths) const;
 
+  void set_ratio(int64_t ratio);           // the heads do not depend on it
   int64_t slots_of(int64_t tokens) const;  // of a segment of this many tokens
   // First and last token of each slot's run in such a segment.
   std::vector<std::pair<int64_t, int64_t>> runs_of(int64_t tokens) const;

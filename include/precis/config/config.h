@@ -2,6 +2,7 @@
 // JSON Schema and docs/config.md are visitors over that one list (config/schema.h).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -18,6 +19,15 @@ struct Limits {
 inline Limits at_least(double low) { return {.low = low}; }
 inline Limits between(double low, double high) { return {.low = low, .high = high}; }
 inline Limits one_of(std::vector<std::string> choices) { return {.choices = std::move(choices)}; }
+
+// A compression ratio, or several of which training draws one per batch; as a number it is the first.
+struct Ratio {
+  std::vector<int64_t> values;
+  Ratio(int64_t ratio = 4) : values{ratio} {}
+  operator int64_t() const { return values.front(); }
+  int64_t smallest() const { return *std::min_element(values.begin(), values.end()); }
+  bool has(int64_t ratio) const { return std::find(values.begin(), values.end(), ratio) != values.end(); }
+};
 
 struct ModelConfig {
   std::string path, shape, dtype = "auto", device = "cpu";
@@ -109,7 +119,8 @@ struct ComprexitConfig {
 
 struct CompressorConfig {
   std::string method = "pic";
-  int64_t ratio = 4, chunk = 0, slots = 0, segment_length = 256, memory_row_count = 0;
+  Ratio ratio;
+  int64_t chunk = 0, slots = 0, segment_length = 256, memory_row_count = 0;
   MaskConfig mask;
   std::string carrier = "embedding", positions = "sequential", layout = "append", encoder_bos = "auto",
               decoder_bos = "auto", memory_rows = "per_slot", memory_init = "embedding", projector = "mlp",
@@ -123,7 +134,7 @@ struct CompressorConfig {
     v("method", method,
       "compression method: pic, icae, 500x, sac, comprexit, mean-pool or one of your own; sets the defaults of the "
       "other fields");
-    v("ratio", ratio, "text tokens per memory slot r", at_least(1));
+    v("ratio", ratio, "text tokens per memory slot r; a list: one is drawn per training batch", at_least(1));
     v("chunk", chunk, "chunk length c in tokens, a multiple of the ratio; 0: the ratio (PIC)", at_least(0));
     v("slots", slots, "without chunks: a fixed number of slots per segment; 0: by the ratio", at_least(0));
     v("segment_length", segment_length, "longer contexts are cut into segments (SAC: chunks) of this many tokens",
@@ -175,19 +186,51 @@ struct DataConfig {
 };
 
 struct ObjectiveConfig {
-  double ae = 0, lm = 0, qa = 1;
-  std::string mix = "joint";
+  double ae = 0, lm = 0, qa = 1, distill = 0, distill_temperature = 1;
+  int64_t distill_top_k = 0;
+  std::string mix = "joint", distill_task = "qa";
   template <class V>
   void visit(V& v) {
     v("ae", ae, "weight of reconstruction", at_least(0));
     v("lm", lm, "weight of continuation", at_least(0));
     v("qa", qa, "weight of question answering", at_least(0));
+    v("distill", distill,
+      "weight of distillation: KL divergence between the decoder's distributions with the full context and with memory",
+      at_least(0));
+    v("distill_task", distill_task, "where both are compared: at the tokens of answers, or of continuations",
+      one_of({"qa", "lm"}));
+    v("distill_temperature", distill_temperature, "both distributions are softened by this", at_least(1e-3));
+    v("distill_top_k", distill_top_k, "only the teacher's k likeliest tokens, renormalised; 0: all", at_least(0));
     v("mix", mix, "all objectives in every batch, or one drawn per batch", one_of({"joint", "sample"}));
+  }
+};
+
+// A stage of training; what it leaves out it takes from `train`.
+struct StageConfig {
+  std::string name, schedule;
+  int64_t steps = 0, warmup_steps = -1;
+  double lr = 0;
+  ObjectiveConfig objectives{.qa = 0};
+  std::vector<std::string> data;
+  template <class V>
+  void visit(V& v) {
+    v("name", name, "shown in the log");
+    v("steps", steps, "optimiser steps of this stage", at_least(0));
+    v("objectives", objectives, "what is learned; all weights 0: train.objectives");
+    v("lr", lr, "peak learning rate; 0: train.lr", at_least(0));
+    v("schedule", schedule, "empty: train.schedule", one_of({"", "constant", "linear", "cosine"}));
+    v("warmup_steps", warmup_steps, "-1: train.warmup_steps", at_least(-1));
+    v("data", data, "training sets of this stage; empty: data.train");
   }
 };
 
 struct TrainConfig {
   ObjectiveConfig objectives;
+  std::vector<StageConfig> stages;
+  int64_t micro_batch = 0, skip_limit = 10;
+  double target_em = 0;
+  std::string keep_best;
+  std::vector<std::string> allow_changes;
   int64_t steps = 1000, batch = 4, warmup_steps = 20, log_interval = 10, save_interval = 200, eval_interval = 0,
           eval_limit = 60, keep = 2;
   double max_seconds = 0, eval_seconds = 0, lr = 5e-4, final_lr_share = 0.1, weight_decay = 0, beta1 = 0.9,
@@ -196,11 +239,20 @@ struct TrainConfig {
   template <class V>
   void visit(V& v) {
     v("objectives", objectives, "what is learned");
+    v("stages", stages, "stages one after the other, each with fresh optimiser moments; empty: one, of train.steps");
     v("start_from", start_from, "run folder or exported compressor whose tensors a new run starts with");
     v("steps", steps, "optimiser steps", at_least(0));
     v("max_seconds", max_seconds, "stop after this many seconds of training, evaluations not counted; 0: no limit",
       at_least(0));
-    v("batch", batch, "contexts a step", at_least(1));
+    v("batch", batch, "contexts a step, over all processes", at_least(1));
+    v("micro_batch", micro_batch, "contexts that go through the model at once, gradients added up; 0: all",
+      at_least(0));
+    v("skip_limit", skip_limit, "steps whose loss or gradient is not finite are left out, at most this many",
+      at_least(0));
+    v("target_em", target_em, "stop once an evaluation reaches this exact match; 0: never", between(0, 100));
+    v("keep_best", keep_best, "keep the checkpoint that is best by this score of the evaluations too",
+      one_of({"", "em_percent", "f1_percent"}));
+    v("allow_changes", allow_changes, "settings (key paths) that may differ from those of the run that is resumed");
     v("lr", lr, "peak learning rate", at_least(0));
     v("schedule", schedule, "after warm-up", one_of({"constant", "linear", "cosine"}));
     v("final_lr_share", final_lr_share, "learning rate at the end, as a share of the peak", between(0, 1));
@@ -275,12 +327,14 @@ struct BenchConfig {
 struct RunConfig {
   std::string dir;
   int64_t seed = 1, threads = 0;
+  double process_timeout = 600;
   bool deterministic = true;
   template <class V>
   void visit(V& v) {
     v("dir", dir, "folder of the run's files");
     v("seed", seed, "seed of initial values, data order and dropout", at_least(0));
     v("threads", threads, "processor threads; 0: OMP_NUM_THREADS, else all cores", at_least(0));
+    v("process_timeout", process_timeout, "seconds to wait for another process of the group", at_least(1));
     v("deterministic", deterministic, "only algorithms that repeat bit for bit");
   }
 };

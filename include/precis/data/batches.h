@@ -30,7 +30,12 @@ class TrainingSet {
   };
   // The contexts of batch `step` with a task each: all their sampled questions (qa), themselves (ae), or their own
   // last tokens, which are then no part of the context (lm).
-  Example batch(uint64_t seed, int64_t step, int64_t contexts, Task task) const;
+  // Of them the `count` from `first` on (-1: all); every context's part is the same whichever others it comes with;
+  // `tokens` is 0 where they have nothing to learn.
+  Example batch(uint64_t seed, int64_t step, int64_t contexts, Task task, int64_t first = 0, int64_t count = -1) const;
+
+  // Which of the set's contexts batch `step` has.
+  std::vector<size_t> members(uint64_t seed, int64_t step, int64_t contexts) const;
 
   size_t size() const { return items_.size(); }
   const std::string& hash() const { return hash_; }  // of all tokens, in order
@@ -43,8 +48,6 @@ class TrainingSet {
     TokenIds context;
     std::vector<Answered> questions;
   };
-  std::vector<size_t> members(uint64_t seed, int64_t step, int64_t contexts) const;
-
   std::vector<Item> items_;
   DataConfig data_;
   int64_t eos_id_;

@@ -17,6 +17,12 @@ class AdamW {
   // Norm of all gradients together, before they are scaled down to at most `clip` (0: never).
   double clip_gradients(double clip);
 
+  std::vector<Tensor> parameters() const;  // in order of name
+  // The gradients, one per parameter in order of name, undefined where there is none; takes them away.
+  std::vector<Tensor> take_gradients();
+  void set_gradients(const std::vector<Tensor>& gradients);
+  void forget();  // moments and step counts start anew
+
   // "<name>.first_moment", "<name>.second_moment", "<name>.steps".
   TensorMap state() const;
   void load_state(const TensorMap& state, const std::string& where);
@@ -30,7 +36,8 @@ class AdamW {
   double beta1_, beta2_, epsilon_, weight_decay_;
 };
 
-// Learning rate at `step` when `progress` (0 to 1) of the run is behind: linear warm-up, then the schedule.
-double learning_rate(const TrainConfig& config, int64_t step, double progress);
+// Learning rate at a stage's `step` when `progress` (0 to 1) of it is behind: linear warm-up, then the schedule down to
+// `final_share` of the peak.
+double learning_rate(const StageConfig& stage, double final_share, int64_t step, double progress);
 
 }  // namespace precis

@@ -17,7 +17,13 @@ struct RunState {
   int64_t tokens = 0;
   double last_eval_seconds = 0;
   std::string data_hash;
+  int64_t skipped = 0;     // steps left out because something was not finite
+  double best_score = -1;  // of train.keep_best, and the step that had it
+  int64_t best_step = -1;
+  bool reached_target = false;
 };
+Json to_json(const RunState& state);
+RunState run_state_from_json(const Json& json, const std::string& where);
 
 class RunFolder {
  public:
@@ -30,10 +36,12 @@ class RunFolder {
 
   // The newest complete checkpoint: fills compressor and optimiser. Nothing if there is none.
   std::optional<RunState> resume(Compressor& compressor, AdamW& optimizer) const;
+  // Keeps the newest `keep` checkpoints and that of state.best_step.
   void save(const RunState& state, const Compressor& compressor, const AdamW& optimizer, int64_t keep) const;
   void finish(const Compressor& compressor) const;
 
   void append_metrics(const Json& line) const;
+  void append_skipped(const Json& line) const;  // skipped.jsonl
   void drop_metrics_after(int64_t step) const;  // lines of steps that a crash has undone
 
  private:

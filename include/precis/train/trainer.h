@@ -1,13 +1,24 @@
-// The trainer: knows Compressor and objectives, no method's name. Resumable at any step; stops by steps or by time.
+// The trainer: knows Compressor and objectives, no method's name. Resumable at any step; stops by steps, by time or at
+// a target score; one process or several.
 #pragma once
 
 #include "precis/compress/compressor.h"
 #include "precis/config/config.h"
+#include "precis/core/json.h"
 #include "precis/data/batches.h"
+#include "precis/train/process_group.h"
 
 namespace precis {
 
-// An evaluation in the middle of training; returns what goes into metrics.jsonl ("em_percent", ...).
+// A stage with what it leaves out taken from config.train.
+struct TrainingStage {
+  StageConfig settings;
+  std::shared_ptr<const TrainingSet> data;
+};
+std::vector<StageConfig> stages_of(const Config& config);
+
+// An evaluation in the middle of training; returns what goes into metrics.jsonl ("em_percent", ...). Every process of a
+// group calls it at the same step and must return the same.
 using Evaluate = std::function<Json(Compressor&)>;
 
 struct TrainResult {
@@ -17,14 +28,12 @@ struct TrainResult {
 };
 
 // Trains `compressor` in config.run.dir, going on from its newest checkpoint. Throws Error of kind interrupted after a
-// clean save when a signal came.
-TrainResult train(Compressor& compressor, const TrainingSet& data, const Config& config, const Evaluate& evaluate = {});
+// clean save when a signal came. In a group every process calls it with the same arguments; each takes its share of
+// every batch, and the first one writes.
+TrainResult train(Compressor& compressor, const std::vector<TrainingStage>& stages, const Config& config,
+                  const Evaluate& evaluate = {}, const ProcessGroup& group = ProcessGroup());
 
-// Token-mean loss of batch `step` over the configured objectives (methods.md section 7), and its tokens.
-struct StepLoss {
-  Tensor loss;
-  int64_t tokens = 0;
-};
-StepLoss step_loss(Compressor& compressor, const TrainingSet& data, const Config& config, int64_t step);
+// One stage, on `data`.
+TrainResult train(Compressor& compressor, const TrainingSet& data, const Config& config, const Evaluate& evaluate = {});
 
 }  // namespace precis

@@ -1,0 +1,84 @@
+#include "precis/train/objective.h"
+
+#include <torch/torch.h>
+
+#include "precis/compress/prompt.h"
+#include "precis/core/error.h"
+#include "precis/core/random.h"
+
+namespace precis {
+
+std::vector<Objective> objectives_of(const ObjectiveConfig& o, uint64_t seed, int64_t step) {
+  std::vector<Objective> all;
+  double weights = 0;
+  for (const auto& objective :
+       {Objective{"ae", Task::ae, o.ae}, Objective{"lm", Task::lm, o.lm}, Objective{"qa", Task::qa, o.qa},
+        Objective{"distill", o.distill_task == "lm" ? Task::lm : Task::qa, o.distill}}) {
+    if (objective.weight <= 0) continue;
+    all.push_back(objective);
+    weights += objective.weight;
+  }
+  if (all.empty()) throw Error({.what = "no objective has a weight above 0", .where = "train.objectives"});
+  if (o.mix == "joint") return all;
+  double draw = Random(seed, "objective", static_cast<uint64_t>(step)).uniform() * weights;
+  for (auto objective : all) {
+    draw -= objective.weight;
+    if (draw >= 0) continue;
+    objective.weight = 1;
+    return {objective};
+  }
+  all.back().weight = 1;
+  return {all.back()};
+}
+
+TaskTokens without_first_label(TaskTokens task) {
+  task.labels = task.labels.clone();
+  task.labels.select(1, 0).fill_(-100);
+  return task;
+}
+
+namespace {
+
+// Final rows [n, D] at the supervised places of an input, row by row.
+Tensor supervised_rows(const Decoder& decoder, const DecoderInput& input) {
+  const Tensor places = input.labels.flatten().to(decoder.device()).ne(-100).nonzero().squeeze(1);
+  return decoder.hidden(input).flatten(0, 1).index_select(0, places);
+}
+
+DecoderInput teacher_input(const Decoder& decoder, const TokenBatch& context, const TaskTokens& task, int64_t bos_id) {
+  PromptBuilder builder(decoder, task);
+  const int64_t width = context.ids.size(1), first = builder.add_rows(decoder.embed(context.ids).flatten(0, 1));
+  const int64_t bos = bos_id >= 0 ? builder.add_token(bos_id) : -1;
+  for (int64_t r = 0; r < builder.rows(); ++r) {
+    const int64_t b = builder.memory_of(r), length = context.lengths[b].item<int64_t>();
+    int64_t position = 0;
+    if (bos >= 0) builder.push(r, bos, position++);
+    for (int64_t t = 0; t < length; ++t) builder.push(r, first + b * width + t, position++);
+    builder.push_task(r, position);
+  }
+  return builder.finish();
+}
+
+}  // namespace
+
+LossSum distillation_loss(const Decoder& decoder, const DecoderInput& input, const TokenBatch& context,
+                          const TaskTokens& task, int64_t bos_id, const ObjectiveConfig& config) {
+  const double T = config.distill_temperature;
+  Tensor kept, teacher;  // the teacher's tokens and their probabilities, softened
+  {
+    const torch::NoGradGuard frozen;
+    Tensor logits =
+        decoder.logits(supervised_rows(decoder, teacher_input(decoder, context, task, bos_id))).to(torch::kFloat) / T;
+    if (config.distill_top_k > 0 && config.distill_top_k < logits.size(-1))
+      std::tie(logits, kept) = logits.topk(config.distill_top_k);
+    teacher = logits.softmax(-1);
+  }
+  const Tensor rows = supervised_rows(decoder, input);
+  check(rows.size(0) == teacher.size(0), "distillation: teacher and student are compared at the same tokens");
+  Tensor student = (decoder.logits(rows).to(torch::kFloat) / T).log_softmax(-1);
+  if (kept.defined()) student = student.gather(-1, kept);
+  const Tensor sum = torch::xlogy(teacher, teacher).sum() - (teacher * student).sum();
+  return {sum * (T * T), rows.size(0)};
+}
+
+}  // namespace precis

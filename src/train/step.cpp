@@ -1,0 +1,143 @@
+#include "step.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <torch/torch.h>
+
+#include <chrono>
+#include <cmath>
+
+#include "precis/core/interrupt.h"
+
+namespace precis {
+namespace {
+
+// Adds the time since its making, or since the last call, to a part.
+class Stopwatch {
+ public:
+  void add_to(double& part) {
+    const auto now = Clock::now();
+    part += std::chrono::duration<double>(now - last_).count();
+    last_ = now;
+  }
+  double total() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point start_ = Clock::now(), last_ = start_;
+};
+
+LossSum loss_of(Compressor& compressor, const Objective& objective, const TrainingSet::Example& example,
+                const ObjectiveConfig& settings, Stopwatch& watch, StepSeconds& seconds) {
+  const Memory memory = compressor.compress(example.context);
+  watch.add_to(seconds.encode);
+  LossSum loss;
+  if (objective.name == "distill") {
+    const TaskTokens task = without_first_label(example.task);
+    loss = distillation_loss(compressor.decoder(), compressor.prompt(memory, task), example.context, task,
+                             compressor.text_bos(), settings);
+  } else {
+    loss = decoder_loss(compressor.decoder(), compressor.prompt(memory, example.task));
+  }
+  watch.add_to(seconds.decode);
+  return loss;
+}
+
+// Gradients that any process has: where another one has none, zeros stand in.
+void fill_missing(std::vector<Tensor>& gradients, const std::vector<Tensor>& parameters, const ProcessGroup& group) {
+  if (group.size() == 1) return;
+  std::vector<double> present;
+  for (const auto& gradient : gradients) present.push_back(gradient.defined() ? 1 : 0);
+  present = group.sum(present);
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i].defined() && present[i] > 0) gradients[i] = torch::zeros_like(parameters[i]).detach();
+  }
+}
+
+// to += factor * from, gradient by gradient.
+void add_gradients(std::vector<Tensor>& to, const std::vector<Tensor>& from, double factor) {
+  const torch::NoGradGuard no_gradient;
+  if (to.empty()) to.resize(from.size());
+  for (size_t i = 0; i < from.size(); ++i) {
+    if (!from[i].defined()) continue;
+    to[i] = to[i].defined() ? to[i].add_(from[i], factor) : Tensor(from[i]).mul_(factor);
+  }
+}
+
+}  // namespace
+
+StepWork WorkQueue::prepare(size_t stage, int64_t step) const {
+  const auto seed = static_cast<uint64_t>(config_.run.seed);
+  const TrainConfig& t = config_.train;
+  const int64_t first = group_.rank() * t.batch / group_.size(), end = (group_.rank() + 1) * t.batch / group_.size(),
+                micro = t.micro_batch > 0 ? t.micro_batch : t.batch;
+  StepWork work{objectives_of(stages_[stage].settings.objectives, seed, step), {}};
+  for (const auto& objective : work.objectives) {
+    work.examples.emplace_back();
+    for (int64_t place = first; place < end; place += micro) {
+      const bool whole =
+          first == 0 && end == t.batch && micro >= t.batch;  // then a batch with nothing to learn is an error
+      auto example = stages_[stage].data->batch(seed, step, t.batch, objective.task, place,
+                                                whole ? -1 : std::min(micro, end - place));
+      if (example.tokens > 0) work.examples.back().push_back(std::move(example));
+    }
+  }
+  return work;
+}
+
+StepWork WorkQueue::take(size_t stage, int64_t step, bool prepare_next) {
+  const bool ready = next_.valid() && next_step_ == step && next_stage_ == stage;
+  StepWork work = ready ? next_.get() : prepare(stage, step);
+  if (prepare_next) {
+    next_stage_ = stage;
+    next_step_ = step + 1;
+    next_ = std::async(std::launch::async, [this, stage, step] { return prepare(stage, step + 1); });
+  }
+  return work;
+}
+
+bool StepResult::finite() const { return std::isfinite(loss) && std::isfinite(gradient_norm); }
+
+StepResult compute_gradients(Compressor& compressor, AdamW& optimizer, const StepWork& work,
+                             const ObjectiveConfig& settings, uint64_t dropout_seed, double clip,
+                             const ProcessGroup& group, StepSeconds& seconds) {
+  Stopwatch watch;
+  compressor.set_dropout_generator(at::detail::createCPUGenerator(dropout_seed));
+  std::vector<Tensor> gradients;
+  StepResult out;
+  double weights = 0;
+  for (const auto& objective : work.objectives) weights += objective.weight;
+  for (size_t o = 0; o < work.objectives.size(); ++o) {
+    optimizer.zero_gradients();
+    double sum = 0, count = 0, tokens = 0;
+    for (const auto& example : work.examples[o]) {
+      const LossSum loss = loss_of(compressor, work.objectives[o], example, settings, watch, seconds);
+      loss.sum.backward();
+      watch.add_to(seconds.backward);
+      sum += loss.sum.item<double>();
+      count += static_cast<double>(loss.count);
+      tokens += static_cast<double>(example.tokens);
+    }
+    const std::vector<double> all = group.sum({sum, count, tokens, interrupted() ? 1.0 : 0.0});
+    watch.add_to(seconds.communicate);
+    const double share = work.objectives[o].weight / weights;
+    out.loss += share * all[0] / std::max(1.0, all[1]);
+    out.tokens += static_cast<int64_t>(all[2]);
+    out.interrupted = out.interrupted || all[3] > 0;
+    add_gradients(gradients, optimizer.take_gradients(), share / std::max(1.0, all[1]));
+    watch.add_to(seconds.backward);
+  }
+  fill_missing(gradients, optimizer.parameters(), group);
+  std::vector<Tensor> present;
+  for (const auto& gradient : gradients) {
+    if (gradient.defined()) present.push_back(gradient);
+  }
+  group.sum_in_place(present);
+  watch.add_to(seconds.communicate);
+  optimizer.set_gradients(gradients);
+  out.gradient_norm = optimizer.clip_gradients(clip);
+  watch.add_to(seconds.optimizer);
+  out.seconds = group.sum({group.leads() ? watch.total() : 0.0})[0];
+  return out;
+}
+
+}  // namespace precis

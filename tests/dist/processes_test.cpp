@@ -1,0 +1,164 @@
+// Real processes over Gloo: two equal one, a checkpoint goes on with any number, a dead process ends the others.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <torch/torch.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <thread>
+
+#include "precis/core/file.h"
+#include "precis/core/strings.h"
+#include "precis/weights/safetensors.h"
+#include "training.h"
+
+namespace precis {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* settings_variable = "PRECIS_TEST_SETTINGS";
+
+// Not a test by itself: what each process of the tests below runs.
+TEST(ProcessWorker, DISABLED_Trains) {
+  const char* settings = std::getenv(settings_variable);
+  ASSERT_NE(settings, nullptr);
+  const auto words = split(settings, '|');
+  at::set_num_threads(1);
+  const Config config = testing::training_config(words[0], {words.begin() + 1, words.end()});
+  try {
+    const ProcessGroup group = ProcessGroup::from_environment("cpu", config.run.process_timeout);
+    testing::run_training(config, 1, group);
+  } catch (const Error& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    std::_Exit(e.exit_code());
+  }
+}
+
+// A free port: the system's choice of a moment ago.
+int free_port() {
+  static int port = 20000 + static_cast<int>(getpid()) % 20000;
+  return ++port;
+}
+
+class Processes {
+ public:
+  Processes(int size, const fs::path& dir, const std::vector<std::string>& overrides) {
+    const int port = free_port();
+    for (int rank = 0; rank < size; ++rank) {
+      const std::string log = dir.string() + cat(".rank-", rank, ".log");
+      logs_.push_back(log);
+      const pid_t child = fork();
+      if (child == 0) {
+        setenv(settings_variable, (dir.string() + "|" + join(overrides, "|")).c_str(), 1);
+        setenv("RANK", cat(rank).c_str(), 1);
+        setenv("WORLD_SIZE", cat(size).c_str(), 1);
+        setenv("MASTER_ADDR", "127.0.0.1", 1);
+        setenv("MASTER_PORT", cat(port).c_str(), 1);
+        if (freopen(log.c_str(), "w", stdout) == nullptr || dup2(fileno(stdout), 2) < 0) _exit(126);
+        execl("/proc/self/exe", "precis_tests", "--gtest_filter=ProcessWorker.*", "--gtest_also_run_disabled_tests",
+              static_cast<char*>(nullptr));
+        _exit(127);
+      }
+      children_.push_back(child);
+    }
+  }
+  void kill_one(size_t rank) { kill(children_[rank], SIGKILL); }
+
+  // Exit codes by rank; 128 + signal for a process that a signal ended.
+  std::vector<int> wait() {
+    std::vector<int> codes;
+    for (const pid_t child : children_) {
+      int status = 0;
+      waitpid(child, &status, 0);
+      codes.push_back(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+    }
+    return codes;
+  }
+  std::string log(size_t rank) const { return read_file(logs_[rank]); }
+
+ private:
+  std::vector<pid_t> children_;
+  std::vector<std::string> logs_;
+};
+
+void expect_done(Processes& processes) {
+  const auto codes = processes.wait();
+  for (size_t rank = 0; rank < codes.size(); ++rank) EXPECT_EQ(codes[rank], 0) << processes.log(rank);
+}
+
+double difference(const fs::path& a, const fs::path& b) {
+  const SafetensorsFile one(a / "compressor" / "compressor.safetensors"),
+      other(b / "compressor" / "compressor.safetensors");
+  double largest = 0;
+  for (const auto& [name, entry] : one.entries())
+    largest = std::max(largest, (one.tensor(name) - other.tensor(name)).abs().max().item<double>());
+  return largest;
+}
+
+// One objective for which some parameters never get a gradient, and one context of five per process at times.
+const std::vector<std::string> settings = {
+    "train.steps=20",          "train.batch=5",          "compressor.lora.dropout=0",
+    "train.schedule=constant", "train.save_interval=10", "run.process_timeout=60"};
+
+TEST(Processes, TwoAndThreeEqualOne) {
+  const testing::TemporaryFolder folder;
+  testing::run_training(testing::training_config(folder / "one", settings));
+  for (const int size : {2, 3}) {
+    const fs::path dir = folder / cat("of-", size);
+    Processes processes(size, dir, settings);
+    expect_done(processes);
+    EXPECT_LT(difference(folder / "one", dir), 1e-5) << size << " processes";
+  }
+}
+
+TEST(Processes, ACheckpointGoesOnWithAnyNumber) {
+  const testing::TemporaryFolder folder;
+  testing::run_training(testing::training_config(folder / "one", settings));
+  auto half = settings;
+  half[0] = "train.steps=10";
+  Processes first(2, folder / "run", half);
+  expect_done(first);
+  for (const int size : {1, 3}) {
+    const fs::path dir = folder / cat("on-", size);
+    fs::copy(folder / "run", dir, fs::copy_options::recursive);
+    Processes processes(size, dir, settings);
+    expect_done(processes);
+    EXPECT_NE(processes.log(0).find("going on from step 10"), std::string::npos);
+    EXPECT_LT(difference(folder / "one", dir), 1e-5) << size << " processes";
+  }
+}
+
+TEST(Processes, ADeadOneEndsTheOthersWithOneClearError) {
+  const testing::TemporaryFolder folder;
+  auto endless = settings;
+  endless[0] = "train.steps=1000000";
+  Processes processes(3, folder / "run", endless);
+  for (int i = 0; i < 600 && !fs::exists(folder / "run" / "metrics.jsonl"); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  const auto start = std::chrono::steady_clock::now();
+  processes.kill_one(1);
+  const auto codes = processes.wait();
+  EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), 90);
+  EXPECT_EQ(codes[1], 128 + SIGKILL);
+  for (const size_t rank : {0u, 2u}) {
+    EXPECT_EQ(codes[rank], 3) << processes.log(rank);
+    EXPECT_NE(processes.log(rank).find("another process of the group has ended"), std::string::npos)
+        << processes.log(rank);
+  }
+}
+
+TEST(Processes, AWrongEnvironmentIsNamed) {
+  setenv("WORLD_SIZE", "2", 1);
+  setenv("RANK", "7", 1);
+  const std::string message = testing::error_of([] { ProcessGroup::from_environment("cpu", 1); });
+  EXPECT_NE(message.find("RANK"), std::string::npos) << message;
+  unsetenv("WORLD_SIZE");
+  unsetenv("RANK");
+  EXPECT_EQ(ProcessGroup::from_environment("cpu", 1).size(), 1);
+}
+
+}  // namespace
+}  // namespace precis

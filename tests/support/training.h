@@ -1,0 +1,16 @@
+// A training small enough to be run many times: a tiny decoder, a tokenizer of single letters, generated passages.
+#pragma once
+
+#include "precis/train/trainer.h"
+#include "support.h"
+
+namespace precis::testing {
+
+std::unique_ptr<Tokenizer> letter_tokenizer();
+std::vector<Passage> passages(uint64_t seed = 1);
+Config training_config(const std::filesystem::path& run, const std::vector<std::string>& overrides = {});
+
+// All stages of the configuration on passages(data_seed).
+TrainResult run_training(const Config& config, uint64_t data_seed = 1, const ProcessGroup& group = ProcessGroup());
+
+}  // namespace precis::testing
