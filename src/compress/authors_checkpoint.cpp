@@ -213,6 +213,8 @@ void write_authors_checkpoint(const fs::path& folder, const Compressor& compress
   if (methods.count(c.method) == 0) refuse("method", c.method);
   if (c.carrier != compressor_defaults(c.method).carrier) refuse("carrier", c.carrier);
   if (c.method != "sac" && c.positions != "sequential") refuse("positions", c.positions);
+  // Their memory tokens are always all there, ours may follow the length of a segment.
+  if ((c.method == "icae" || c.method == "500x") && c.slots == 0) refuse("slots", "0 (by the ratio)");
   if (c.method == "icae" && c.projector != "none") refuse("projector", c.projector);
   if (c.method == "sac" && c.sac.attention != "full") refuse("sac.attention", c.sac.attention);
   TensorMap tensors;

@@ -12,19 +12,7 @@ namespace precis {
 namespace {
 
 void check_fields(const CompressorConfig& c) {
-  if (c.carrier == "embedding") {
-    require_sequential_embedding(c);
-  } else if (c.positions == "sequential") {
-    throw Error({.what = "keys and values of the frozen pass keep positions of the text",
-                 .where = "compressor.positions",
-                 .expected = "epl or chunk_end with compressor.carrier = kv",
-                 .found = c.positions});
-  } else if (c.projector != "none") {
-    throw Error({.what = "keys and values have no projector",
-                 .where = "compressor.projector",
-                 .expected = "none with compressor.carrier = kv",
-                 .found = c.projector});
-  }
+  require_sequential_embedding(c);
   for (const int64_t ratio : c.ratio.values) {
     if (ratio <= c.comprexit.window) continue;
     throw Error({.what = "the ratio is larger than the transport window",
@@ -37,10 +25,7 @@ void check_fields(const CompressorConfig& c) {
 }  // namespace
 
 Comprexit::Comprexit(const CompressorConfig& c, const Surroundings& surroundings)
-    : Compressor(c, surroundings),
-      kv_(c.carrier == "kv"),
-      decoder_bos_(use_bos(c.decoder_bos, "decoder_bos")),
-      positions_(position_scheme(c.positions)) {
+    : Compressor(c, surroundings), decoder_bos_(use_bos(c.decoder_bos, "decoder_bos")) {
   check_fields(c);
   const int64_t all = decoder().config().layers, D = decoder().config().hidden;
   layers_ = c.comprexit.top_k_layers < 0 ? all : c.comprexit.top_k_layers;
@@ -59,8 +44,7 @@ Comprexit::Comprexit(const CompressorConfig& c, const Surroundings& surroundings
                                  .iterations = c.comprexit.sinkhorn_iterations,
                                  .epsilon = c.comprexit.epsilon,
                                  .mass_floor = c.comprexit.mass_floor,
-                                 .mass_temperature = c.comprexit.mass_temperature,
-                                 .values = !kv_};
+                                 .mass_temperature = c.comprexit.mass_temperature};
   transport_ = std::make_shared<WidthwiseTransport>(D, options, generator());
   for (const auto& part : transport_->named_children())
     register_module(part.key(), part.value());  // "cost", "mass", "value"
@@ -74,7 +58,6 @@ void Comprexit::set_ratio(int64_t ratio) {
 
 struct Comprexit::Moved {
   SegmentBatch batch;
-  Decoder::StatesAndKv frozen;
   GateOutput gated;
   TransportOutput transport;
 };
@@ -83,56 +66,17 @@ Comprexit::Moved Comprexit::move(const TokenBatch& context) const {
   check_contexts(context, decoder(), config());
   Moved out{.batch = cut_segments(context, config().segment_length)};
   {
-    const torch::NoGradGuard frozen;
-    const Tensor& ids = out.batch.ids;
-    const Tensor positions = torch::arange(ids.size(1)).unsqueeze(0).expand({ids.size(0), -1});
-    const EncoderPass pass{decoder().embed(ids), positions, AttentionPlan::causal()};
-    if (kv_) {
-      out.frozen = decoder().hidden_states_and_kv(pass, layers_);
-    } else {
-      out.frozen.states = decoder().hidden_states(pass, layers_);
+    std::vector<Tensor> states;
+    {
+      const torch::NoGradGuard frozen;
+      const Tensor& ids = out.batch.ids;
+      const Tensor positions = torch::arange(ids.size(1)).unsqueeze(0).expand({ids.size(0), -1});
+      states = decoder().hidden_states({decoder().embed(ids), positions, AttentionPlan::causal()}, layers_);
     }
+    out.gated = gate_->forward(states);
   }
-  out.gated = gate_->forward(out.frozen.states);
-  out.frozen.states.clear();
   out.transport = transport_->forward(out.gated.x, out.batch.lengths);
   return out;
-}
-
-// Slot j of layer l: sum_i P_ij (k_i, v_i) / b_j, the key rotated at the slot's position.
-void Comprexit::set_kv_content(Memory& memory, const Moved& moved, const Slots& source) const {
-  const TransportOutput& t = moved.transport;
-  const int64_t n = t.plan.size(0), windows = t.plan.size(1), W = t.plan.size(2), M = t.plan.size(3);
-  std::vector<std::vector<int64_t>> of_segment, of_context(static_cast<size_t>(memory.contexts()));
-  for (int64_t i = 0; i < n; ++i) {
-    const auto segment = static_cast<size_t>(i);
-    auto& context = of_context[static_cast<size_t>(moved.batch.context[segment])];
-    of_segment.emplace_back(static_cast<size_t>(windows * M), 0);
-    size_t slot = 0;
-    for (const auto& [first, last] : transport_->runs_of(moved.batch.lengths[i].item<int64_t>())) {
-      const int64_t at = positions_ == PositionScheme::epl ? epl_positions(first, last, 1)[0] : last;
-      of_segment.back()[slot++] = moved.batch.start[segment] + at;
-      context.push_back(moved.batch.start[segment] + at);
-    }
-  }
-  const Tensor positions = to_padded_tensor(of_segment, 0);                                  // [n, w M]
-  const Tensor weights = (t.plan / t.target.unsqueeze(2).clamp_min(1e-30)).transpose(2, 3);  // [n, w, M, W]
-  const auto slots = [&](const Tensor& x /* [n, K, L, d] */) {
-    const int64_t K = x.size(1), d = x.size(3);
-    const Tensor rows = torch::constant_pad_nd(x, {0, 0, 0, windows * W - x.size(2)})
-                            .transpose(1, 2)
-                            .reshape({n, windows, W, K * d})
-                            .to(torch::kFloat);
-    return torch::matmul(weights, rows).view({n, windows * M, K, d}).transpose(1, 2);  // [n, K, w M, d]
-  };
-  KvMemory kv{{}, memory.lengths};
-  for (const auto& layer : moved.frozen.unrotated) {
-    const LayerKv own{decoder().rotate_keys(slots(layer.k), positions).to(decoder().dtype()),
-                      slots(layer.v).to(decoder().dtype())};
-    kv.layers.push_back(gather_kv_entries(own, source));
-  }
-  memory.content = std::move(kv);
-  memory.position_ids = to_padded_tensor(of_context, 0);
 }
 
 Memory Comprexit::remember(const TokenBatch& context, const Moved& moved, Slots& source) const {
@@ -140,15 +84,10 @@ Memory Comprexit::remember(const TokenBatch& context, const Moved& moved, Slots&
   std::vector<int64_t> slots;
   for (int64_t i = 0; i < moved.batch.ids.size(0); ++i)
     slots.push_back(transport_->slots_of(moved.batch.lengths[i].item<int64_t>()));
-  Memory memory = kv_ ? empty_memory(context, {.next = MemoryPlacement::Next::source})
-                      : empty_memory(context, {.before = decoder_bos_ ? 1 : 0});
+  Memory memory = empty_memory(context, {.before = decoder_bos_ ? 1 : 0});
   source = place_slots(memory, moved.batch, slots, t.plan.size(1) * t.plan.size(3));
-  if (kv_) {
-    set_kv_content(memory, moved, source);
-  } else {
-    const Tensor rows = gather_entries(t.slots.flatten(1, 2), source);
-    memory.content = EmbeddingMemory{projector_ ? projector_->forward(rows) : rows, rows};
-  }
+  const Tensor rows = gather_entries(t.slots.flatten(1, 2), source);
+  memory.content = EmbeddingMemory{projector_ ? projector_->forward(rows) : rows, rows};
   place_memory(memory);
   return memory;
 }
@@ -183,7 +122,6 @@ Comprexit::Explanation Comprexit::explain(const TokenBatch& context) const {
 DecoderInput Comprexit::prompt(const Memory& memory, const TaskTokens& task) const {
   if (task.task == Task::ae)
     throw Error({.what = "ComprExIT has no reconstruction objective", .where = "train.objectives.ae", .expected = "0"});
-  if (kv_) return kv_prompt(decoder(), decoder_bos_ ? surroundings().bos_id : -1, memory, task);
   return embedding_prompt(decoder(), surroundings().bos_id, {.bos = decoder_bos_}, memory, task);
 }
 

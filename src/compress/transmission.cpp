@@ -85,7 +85,7 @@ WidthwiseTransport::WidthwiseTransport(int64_t width, TransportOptions options, 
     : options_(options), boundaries_(run_boundaries(options.window, options.ratio)) {
   cost_ = register_normed_linear("cost", width, options.metric_width, generator);
   mass_ = register_normed_linear("mass", width, 1, generator);
-  if (options.values) value_ = register_normed_linear("value", width, width, generator);
+  value_ = register_normed_linear("value", width, width, generator);
   const torch::NoGradGuard no_gradient;
   mass_.weight.zero_();
   mass_.bias.zero_();
@@ -101,15 +101,6 @@ int64_t WidthwiseTransport::slots_of(int64_t tokens) const {
   int64_t slots = tokens / options_.window * runs;
   for (int64_t j = 0; j < runs; ++j) slots += boundaries_[static_cast<size_t>(j)] < tail ? 1 : 0;
   return slots;
-}
-
-std::vector<std::pair<int64_t, int64_t>> WidthwiseTransport::runs_of(int64_t tokens) const {
-  std::vector<std::pair<int64_t, int64_t>> out;
-  for (int64_t start = 0; start < tokens; start += options_.window) {
-    for (size_t j = 0; j + 1 < boundaries_.size() && start + boundaries_[j] < tokens; ++j)
-      out.emplace_back(start + boundaries_[j], std::min(start + boundaries_[j + 1], tokens) - 1);
-  }
-  return out;
 }
 
 TransportOutput WidthwiseTransport::forward(const Tensor& x, const Tensor& lengths) const {
@@ -142,7 +133,6 @@ TransportOutput WidthwiseTransport::forward(const Tensor& x, const Tensor& lengt
   const Tensor target = is_slot / is_slot.sum(-1, true).clamp_min(1).to(torch::kFloat);
 
   const Tensor plan = sinkhorn(cost, mass, target, options_.epsilon, options_.iterations);
-  if (!options_.values) return {seeds, cost, mass, target, plan, {}};
   const Tensor moved = torch::matmul(plan.transpose(2, 3), value_(tokens));  // [n, w, M, D]
   const Tensor slots = moved / target.masked_fill(is_slot.logical_not(), 1).unsqueeze(-1);
   return {seeds, cost, mass, target, plan, slots};

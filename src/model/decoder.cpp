@@ -38,8 +38,8 @@ Tensor linear(const LoraSet* lora, int64_t layer, const std::vector<LoraSet::Par
 
 }  // namespace
 
-Decoder::Heads Decoder::project_unrotated(const Layer& layer, int64_t index, const Tensor& x,
-                                          const LoraSet* lora) const {
+Decoder::Heads Decoder::project(const Layer& layer, int64_t index, const Tensor& x, const RopeTable& table,
+                                const LoraSet* lora) const {
   const Tensor normed = norm(x, layer.input_norm);
   const int64_t q_width = config_.heads * config_.head_dim, kv_width = config_.kv_heads * config_.head_dim;
   const auto parts = linear(lora, index, {{"q_proj", q_width}, {"k_proj", kv_width}, {"v_proj", kv_width}}, normed,
@@ -49,13 +49,8 @@ Decoder::Heads Decoder::project_unrotated(const Layer& layer, int64_t index, con
     const Tensor split = part.unflatten(-1, {-1, config_.head_dim});
     return (head_norm.defined() ? norm(split, head_norm) : split).transpose(1, 2);  // [B, heads, S, d]
   };
-  return {heads(parts[0], layer.q_norm), heads(parts[1], layer.k_norm), heads(parts[2], {})};
-}
-
-Decoder::Heads Decoder::project(const Layer& layer, int64_t index, const Tensor& x, const RopeTable& table,
-                                const LoraSet* lora) const {
-  const Heads h = project_unrotated(layer, index, x, lora);
-  return {apply_rope(h.q, table), apply_rope(h.k, table), h.v};
+  return {apply_rope(heads(parts[0], layer.q_norm), table), apply_rope(heads(parts[1], layer.k_norm), table),
+          heads(parts[2], {})};
 }
 
 Tensor Decoder::finish_layer(const Layer& layer, int64_t index, const Tensor& residual, const Tensor& attended,
@@ -195,27 +190,6 @@ std::vector<Tensor> Decoder::hidden_states(const EncoderPass& pass, int64_t k) c
   }
   states.add(norm(x, final_norm_));
   return states.take();
-}
-
-Decoder::StatesAndKv Decoder::hidden_states_and_kv(const EncoderPass& pass, int64_t k) const {
-  check(k >= 0 && k <= config_.layers, "hidden_states_and_kv: more layers than the decoder has");
-  refuse_window(pass);
-  const RopeTable table = rope(pass.position_ids);
-  Tensor x = pass.rows.to(dtype_);
-  KeptStates states(x, k + 1);
-  StatesAndKv out;
-  for (int64_t i = 0; i < config_.layers; ++i) {
-    if (i <= k) states.add(i == k ? norm(x, final_norm_) : x);
-    const Layer& layer = layers_[static_cast<size_t>(i)];
-    const Heads h = project_unrotated(layer, i, x, pass.lora);
-    out.unrotated.push_back({h.k, h.v});
-    if (i + 1 == config_.layers && k < config_.layers) break;  // nobody asks for its output
-    const Tensor attended = attend(apply_rope(h.q, table), apply_rope(h.k, table), h.v, pass.plan);
-    x = finish_layer(layer, i, x, attended, pass.lora);
-  }
-  if (k == config_.layers) states.add(norm(x, final_norm_));
-  out.states = states.take();
-  return out;
 }
 
 Tensor Decoder::rotate_keys(const Tensor& keys, const Tensor& by) const {

@@ -135,7 +135,7 @@ else
   expect 2 'another trained compressor' "$precis" generate --compressor other --memory a.safetensors --prompt x
   expect 2 'longer than the decoder' "$precis" generate --compressor run --memory a.safetensors --prompt x --max-new-tokens 1000000
   # Other people's checkpoints: out and in again, the same memory; what would have to be guessed is refused.
-  icae=(model.path="$model" data.train=train.jsonl compressor.method=icae compressor.ratio=8 compressor.segment_length=64 compressor.lora.rank=2 train.batch=2 train.steps=1 --json)
+  icae=(model.path="$model" data.train=train.jsonl compressor.method=icae compressor.slots=8 compressor.segment_length=64 compressor.lora.rank=2 train.batch=2 train.steps=1 --json)
   expect 0 '"steps":1' "$precis" train run.dir=icae "${icae[@]}"
   expect 0 'theirs' "$precis" export icae --to comprexit --out theirs
   expect 2 'something is there' "$precis" export icae --to comprexit --out theirs
@@ -158,6 +158,11 @@ else
   expect 0 'starting from run' "$precis" train run.dir=further train.steps=1 train.start_from=run "${small[@]}"
   expect 0 '"trained_parameters"' "$precis" train --dry-run "${small[@]:0:${#small[@]}-1}"
 
+  # Two processes under torchrun, where it is there.
+  if [ -x "$root/.venv/bin/torchrun" ]; then
+    expect 0 '"steps":2' "$root/.venv/bin/torchrun" --nproc-per-node 2 --no-python "${precis%precis}precis-train" run.dir=two train.steps=2 "${small[@]}"
+    expect 0 '"finished": true' "$precis" inspect two
+  fi
   # An interrupted run saves, says so with 130, and goes on.
   "$precis" --quiet train run.dir=stopped train.steps=1000 "${small[@]}" >/dev/null 2>stopped.log &
   pid=$!

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "precis/core/file.h"
+#include "precis/core/random.h"
 #include "precis/core/strings.h"
 #include "precis/weights/safetensors.h"
 #include "training.h"
@@ -148,6 +149,46 @@ TEST(Processes, ADeadOneEndsTheOthersWithOneClearError) {
     EXPECT_NE(processes.log(rank).find("another process of the group has ended"), std::string::npos)
         << processes.log(rank);
   }
+}
+
+// Killed again and again, also while it saves (it saves after every step): what comes out is what an unbroken run
+// gives, to the bit.
+TEST(Processes, KilledAtAnyMomentNothingIsLost) {
+  const testing::TemporaryFolder folder;
+  const std::vector<std::string> saving = {"train.steps=700", "train.batch=2", "train.schedule=constant",
+                                           "train.save_interval=1", "compressor.lora.dropout=0.1"};
+  Processes unbroken(1, folder / "whole", saving);
+  expect_done(unbroken);
+  Random random(1, "kills");
+  const fs::path dir = folder / "killed";
+  int kills = 0;
+  for (int attempt = 0; attempt < 200; ++attempt) {
+    Processes process(1, dir, saving);
+    if (kills < 20) {
+      // Somewhere in the steps that follow the first new line of metrics, or before it.
+      std::this_thread::sleep_for(std::chrono::milliseconds(random.between(100, 1200)));
+      process.kill_one(0);
+    }
+    const int code = process.wait()[0];
+    if (code == 0) break;
+    ASSERT_EQ(code, 128 + SIGKILL) << process.log(0);
+    ++kills;
+  }
+  EXPECT_GE(kills, 20);
+  for (const char* file : {"compressor.safetensors", "optimizer.safetensors"}) {
+    EXPECT_TRUE(read_file(folder / "whole" / "checkpoints" / "step-000700" / file) ==
+                read_file(dir / "checkpoints" / "step-000700" / file))
+        << file;
+  }
+  const auto losses = [](const fs::path& run) {
+    std::vector<std::string> out;
+    for (const auto& line : split(read_file(run / "metrics.jsonl"), '\n')) {
+      if (!line.empty())
+        out.push_back(parse_json(line, "metrics").at("step").dump() + parse_json(line, "metrics").at("loss").dump());
+    }
+    return out;
+  };
+  EXPECT_TRUE(losses(folder / "whole") == losses(dir));
 }
 
 TEST(Processes, AWrongEnvironmentIsNamed) {

@@ -255,6 +255,33 @@ TEST(Training, DistillationIsTheDivergenceFromTheFullContext) {
   }
 }
 
+// The losses of ten steps of every method, as committed. Write them anew with PRECIS_WRITE_LOSSES=1 when a change is
+// meant to move them, and say in the commit why.
+TEST(Training, TenStepsHaveTheCommittedLosses) {
+  const std::filesystem::path file =
+      std::filesystem::path(PRECIS_SOURCE_DIR) / "tests" / "data" / "ten_step_losses.json";
+  Json found = Json::object();
+  for (const auto& c : testing::compressor_cases()) {
+    const TemporaryFolder folder;
+    auto overrides = c.overrides;
+    overrides.insert(overrides.begin(), {"compressor.carrier=" + compressor_defaults(c.method()).carrier,
+                                         "compressor.projector=" + compressor_defaults(c.method()).projector});
+    overrides.insert(overrides.end(), {"compressor.segment_length=64", "train.objectives.lm=0.5"});
+    if (c.name == "comprexit") overrides.push_back("compressor.lora.rank=0");
+    run(config_for(folder / "run", overrides));
+    Json list = Json::array();
+    for (const auto& line : losses(folder / "run")) list.push_back(line[1]);
+    found[c.name] = list;
+  }
+  if (std::getenv("PRECIS_WRITE_LOSSES") != nullptr) write_json(file, found);
+  const Json committed = read_json(file);
+  ASSERT_EQ(committed.size(), found.size());
+  for (const auto& [name, list] : committed.items()) {
+    for (size_t i = 0; i < list.size(); ++i)
+      EXPECT_NEAR(list[i].get<double>(), found.at(name)[i].get<double>(), 1e-4) << name << " step " << i + 1;
+  }
+}
+
 TEST(Schedule, WarmsUpAndDecays) {
   StageConfig t;
   t.lr = 1;

@@ -37,7 +37,7 @@ TEST_P(AuthorsCheckpoints, RoundTripIsExactAndGivesTheSameMemory) {
   if (config.method == "sac") read.tensors["ae_row"] = trained_tensors(*compressor).at("ae_row");
   load_trained_tensors(*imported, read.tensors, "theirs");
   const torch::NoGradGuard no_gradient;
-  const TokenBatch contexts = testing::random_contexts({16, 32});
+  const TokenBatch contexts = testing::random_contexts({16, 37});
   const TaskTokens task = testing::questions(Task::qa, {4, 4}, {0, 1}, false);
   const auto rows = [&](Compressor& c) { return c.decoder().hidden(c.prompt(c.compress(contexts), task)); };
   EXPECT_TRUE(rows(*imported).equal(rows(*compressor)));
@@ -46,16 +46,16 @@ TEST_P(AuthorsCheckpoints, RoundTripIsExactAndGivesTheSameMemory) {
     EXPECT_EQ(read_file(folder / "theirs" / name), read_file(folder / "again" / name)) << name;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, AuthorsCheckpoints,
-                         ::testing::Values(testing::CompressorCase{"comprexit",
-                                                                   {"compressor.method=comprexit",
-                                                                    "compressor.comprexit.window=8",
-                                                                    "compressor.comprexit.gate_width=24",
-                                                                    "compressor.comprexit.metric_width=20"}},
-                                           testing::CompressorCase{"icae", {"compressor.method=icae"}},
-                                           testing::CompressorCase{"x500", {"compressor.method=500x"}},
-                                           testing::CompressorCase{"sac", {"compressor.method=sac"}}),
-                         [](const auto& point) { return point.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    All, AuthorsCheckpoints,
+    ::testing::Values(testing::CompressorCase{"comprexit",
+                                              {"compressor.method=comprexit", "compressor.comprexit.window=8",
+                                               "compressor.comprexit.gate_width=24",
+                                               "compressor.comprexit.metric_width=20"}},
+                      testing::CompressorCase{"icae", {"compressor.method=icae", "compressor.slots=4"}},
+                      testing::CompressorCase{"x500", {"compressor.method=500x", "compressor.slots=4"}},
+                      testing::CompressorCase{"sac", {"compressor.method=sac"}}),
+    [](const auto& point) { return point.param.name; });
 
 // The golden cases state the authors' name of every trained tensor.
 TEST(AuthorsNames, AreThoseOfTheirStateDict) {
@@ -113,6 +113,7 @@ TEST_F(AuthorsFolder, FrozenWeightsAreLeftOutAndAnotherBaseModelIsRefused) {
 TEST_F(AuthorsFolder, CompressorsTheirClassesCannotHoldAreRefused) {
   for (const testing::CompressorCase& c :
        {testing::CompressorCase{"pic", {"compressor.method=pic"}},
+        testing::CompressorCase{"by_ratio", {"compressor.method=icae"}},
         testing::CompressorCase{"epl", {"compressor.method=500x", "compressor.positions=epl"}},
         testing::CompressorCase{"causal", {"compressor.method=sac", "compressor.sac.attention=causal"}}}) {
     const auto compressor = make_compressor(c);

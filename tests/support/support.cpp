@@ -118,9 +118,6 @@ const std::vector<CompressorCase>& compressor_cases() {
       {"sac_random", {"compressor.method=sac", "compressor.sac.anchor_selection=random"}},
       {"sac_causal", {"compressor.method=sac", "compressor.sac.attention=causal"}},
       {"mean_pool", {"compressor.method=mean-pool"}},
-      {"comprexit_kv",
-       {"compressor.method=comprexit", "compressor.carrier=kv", "compressor.positions=epl", "compressor.projector=none",
-        "compressor.comprexit.window=8", "compressor.comprexit.gate_width=16", "compressor.comprexit.metric_width=16"}},
       {"comprexit",
        {"compressor.method=comprexit", "compressor.comprexit.window=8", "compressor.comprexit.gate_width=16",
         "compressor.comprexit.metric_width=16"}}};
@@ -130,8 +127,7 @@ const std::vector<CompressorCase>& compressor_cases() {
 std::shared_ptr<Compressor> make_compressor(const CompressorCase& c) {
   std::vector<std::string> overrides = c.overrides;
   overrides.insert(overrides.end(), {"compressor.segment_length=16", "compressor.lora.dropout=0"});
-  if (!c.name.starts_with("comprexit"))
-    overrides.insert(overrides.end(), {"compressor.lora.rank=4", "compressor.lora.alpha=8"});
+  if (c.name != "comprexit") overrides.insert(overrides.end(), {"compressor.lora.rank=4", "compressor.lora.alpha=8"});
   const Config config = resolve_config(config_layers("", overrides));
   auto compressor = CompressorRegistry::built_in().make(config.compressor, {tiny_decoder(), 1, true, "hash", 5});
   const torch::NoGradGuard no_gradient;  // B starts at zero; random values show more

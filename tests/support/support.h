@@ -42,7 +42,9 @@ TokenBatch one_of(const TokenBatch& batch, int64_t b);
 // Compressors of every kind around tiny_decoder(): segments of 16 tokens, adapters that are not zero.
 struct CompressorCase {
   std::string name;
-  std::vector<std::string> overrides;
+  std::vector<std::string> overrides;  // the first one names the method
+
+  std::string method() const { return overrides.front().substr(std::string("compressor.method=").size()); }
 };
 const std::vector<CompressorCase>& compressor_cases();
 std::shared_ptr<Compressor> make_compressor(const CompressorCase& c);

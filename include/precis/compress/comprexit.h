@@ -1,11 +1,9 @@
 // ComprExIT: explicit transmission from all layers of the frozen decoder into slots, without adapters and without
-// gradients in the encoder (methods.md section 4). With carrier `kv` [ours] the transport plan moves the frozen pass's
-// own keys and values of every layer instead: keys before rotation, rotated at the slots' positions.
+// gradients in the encoder (methods.md section 4).
 #pragma once
 
 #include "precis/compress/compressor.h"
 #include "precis/compress/transmission.h"
-#include "precis/mask/positions.h"
 
 namespace precis {
 
@@ -35,10 +33,8 @@ class Comprexit : public Compressor {
   Moved move(const TokenBatch& context) const;
   using Slots = std::vector<std::vector<int64_t>>;  // by context, indices into the flattened slots of all segments
   Memory remember(const TokenBatch& context, const Moved& moved, Slots& source) const;
-  void set_kv_content(Memory& memory, const Moved& moved, const Slots& source) const;
 
-  bool kv_, decoder_bos_;
-  PositionScheme positions_;
+  bool decoder_bos_;
   int64_t layers_;
   std::shared_ptr<DepthwiseGate> gate_;
   std::shared_ptr<WidthwiseTransport> transport_;

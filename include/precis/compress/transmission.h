@@ -44,7 +44,6 @@ Tensor sinkhorn(const Tensor& cost, const Tensor& a, const Tensor& b, double eps
 struct TransportOptions {
   int64_t window = 128, ratio = 4, metric_width = 256, iterations = 30;
   double epsilon = 0.1, mass_floor = 0.05, mass_temperature = 1;
-  bool values = true;  // false: no value head, the plan is all that is asked for
 };
 
 struct TransportOutput {
@@ -53,7 +52,7 @@ struct TransportOutput {
   Tensor mass;    // [n, w, W]
   Tensor target;  // [n, w, M]
   Tensor plan;    // [n, w, W, M]
-  Tensor slots;   // [n, w, M, D]; undefined without values
+  Tensor slots;   // [n, w, M, D]
 };
 
 class WidthwiseTransport : public torch::nn::Module {
@@ -65,8 +64,6 @@ class WidthwiseTransport : public torch::nn::Module {
 
   void set_ratio(int64_t ratio);           // the heads do not depend on it
   int64_t slots_of(int64_t tokens) const;  // of a segment of this many tokens
-  // First and last token of each slot's run in such a segment.
-  std::vector<std::pair<int64_t, int64_t>> runs_of(int64_t tokens) const;
 
  private:
   struct NormedLinear {

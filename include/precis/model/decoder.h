@@ -63,13 +63,6 @@ class Decoder {
   // h^0 ... h^k: the embedding output and k layers' outputs, the last one after the final norm (methods.md section 4).
   std::vector<Tensor> hidden_states(const EncoderPass& pass, int64_t k) const;
 
-  // The same with every layer's keys and values [B, K, S, d], keys not rotated.
-  struct StatesAndKv {
-    std::vector<Tensor> states;
-    std::vector<LayerKv> unrotated;
-  };
-  StatesAndKv hidden_states_and_kv(const EncoderPass& pass, int64_t k) const;
-
   Tensor logits(const Tensor& rows) const;  // [..., D] to [..., V]
 
   // Keys [B, K, M, d], rotated or not, rotated on by this many positions (int64 [B, M] or [B, 1], may be negative).
@@ -88,7 +81,6 @@ class Decoder {
 
   void load_layer(int64_t index, const Checkpoint& checkpoint, std::set<std::string>& used);
   Heads project(const Layer& layer, int64_t index, const Tensor& x, const RopeTable& rope, const LoraSet* lora) const;
-  Heads project_unrotated(const Layer& layer, int64_t index, const Tensor& x, const LoraSet* lora) const;
   Tensor finish_layer(const Layer& layer, int64_t index, const Tensor& residual, const Tensor& attended,
                       const LoraSet* lora) const;
   Tensor run_layer(int64_t index, const Tensor& x, const RopeTable& rope, const AttentionPlan& plan,
