@@ -7,6 +7,7 @@
 #include "precis/data/batches.h"
 #include "precis/data/synth.h"
 #include "precis/eval/metrics.h"
+#include "precis/eval/text_metrics.h"
 #include "support.h"
 
 namespace precis {
@@ -22,6 +23,43 @@ TEST(Metrics, TakesTheBestGoldAnswer) {
   EXPECT_EQ(score_answer("the Denver Broncos", {"Broncos", "Denver Broncos"}).exact_match, 1);
   EXPECT_NEAR(score_answer("Denver Broncos team", {"Denver Broncos"}).f1, 0.8, 1e-12);
   EXPECT_EQ(score_answer("", {"x"}).f1, 0);
+}
+
+// Values of the packages rouge-score 0.1.2 (no stemmer) and sacrebleu 2.6.0 (corpus_bleu).
+TEST(Metrics, RougeAndBleuAreThoseOfThePythonPackages) {
+  struct Pair {
+    std::string prediction, reference;
+    double rouge_1, rouge_l, bleu;
+  };
+  const std::vector<Pair> pairs = {
+      {"The cat sat on the mat.", "The cat is sitting on the mat.", 0.769230769231, 0.769230769231, 42.383656283},
+      {"Ulonia Company was founded by Ivy Zanewick in 1813, in Denver.",
+       "Ulonia Company was founded in 1813 by Ivy Zanewick. Its head office is in Denver.", 0.846153846154,
+       0.692307692308, 28.433113185},
+      {"hello", "hello", 1, 1, 0},
+      {"a b c d e f g", "a b c d e f g", 1, 1, 100},
+      {"It's 3,000.50 dollars -- isn't it?", "It is 3,000.50 dollars - isn't it?", 0.888888888889, 0.888888888889,
+       26.647313141},
+      {"", "something", 0, 0, 0},
+      {"The quick brown fox jumps over the lazy dog &amp; runs away!",
+       "A quick brown fox jumped over the lazy dogs & ran away!", 0.608695652174, 0.608695652174, 22.629440039},
+      {"na\xC3\xAFve caf\xC3\xA9 \xC3\xBC"
+       "ber",
+       "naive cafe uber \xC3\xBC"
+       "ber",
+       0.25, 0.25, 0},
+      {"one two three four five", "five four three two one", 1, 0.2, 15.973577606}};
+  Bleu all;
+  for (const auto& pair : pairs) {
+    const RougeScore score = rouge(pair.prediction, pair.reference);
+    EXPECT_NEAR(score.rouge_1, pair.rouge_1, 1e-9) << pair.prediction;
+    EXPECT_NEAR(score.rouge_l, pair.rouge_l, 1e-9) << pair.prediction;
+    Bleu one;
+    one.add(pair.prediction, pair.reference);
+    EXPECT_NEAR(one.score(), pair.bleu, 1e-6) << pair.prediction;
+    all.add(pair.prediction, pair.reference);
+  }
+  EXPECT_NEAR(all.score(), 35.078219234, 1e-6);
 }
 
 TEST(Metrics, CutsAnswers) {

@@ -1,0 +1,112 @@
+#include "precis/eval/text_metrics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <vector>
+
+#include "precis/core/strings.h"
+#include "precis/text/unicode.h"
+
+namespace precis {
+namespace {
+
+using Words = std::vector<std::string>;
+
+Words words_of(const std::string& text) {
+  Words words;
+  for (auto& word : split(text, ' ')) {
+    if (!word.empty()) words.push_back(std::move(word));
+  }
+  return words;
+}
+
+Words rouge_words(const std::string& text) {
+  static const Regex other("[^a-z0-9]+");
+  return words_of(other.replace_all(to_lower(text), " "));
+}
+
+double f1(double common, size_t predicted, size_t expected) {
+  if (common == 0) return 0;
+  const double precision = common / static_cast<double>(predicted), recall = common / static_cast<double>(expected);
+  return 2 * precision * recall / (precision + recall);
+}
+
+int64_t longest_common_subsequence(const Words& a, const Words& b) {
+  std::vector<int64_t> row(b.size() + 1, 0);
+  for (const auto& word : a) {
+    int64_t diagonal = 0;  // of the row before
+    for (size_t j = 0; j < b.size(); ++j) {
+      const int64_t above = row[j + 1];
+      row[j + 1] = word == b[j] ? diagonal + 1 : std::max(above, row[j]);
+      diagonal = above;
+    }
+  }
+  return row.back();
+}
+
+// How often each run of n words occurs.
+std::map<Words, int64_t> runs_of(const Words& words, size_t n) {
+  std::map<Words, int64_t> counts;
+  for (size_t i = 0; i + n <= words.size(); ++i)
+    ++counts[Words(words.begin() + static_cast<std::ptrdiff_t>(i), words.begin() + static_cast<std::ptrdiff_t>(i + n))];
+  return counts;
+}
+
+int64_t common_runs(const Words& prediction, const Words& reference, size_t n) {
+  int64_t common = 0;
+  const auto expected = runs_of(reference, n);
+  for (const auto& [run, count] : runs_of(prediction, n)) {
+    const auto found = expected.find(run);
+    if (found != expected.end()) common += std::min(count, found->second);
+  }
+  return common;
+}
+
+// WMT's tokenisation 13a: punctuation stands alone, full stops and commas only where they are not inside a number.
+Words bleu_words(const std::string& text) {
+  static const Regex punctuation("([\\x7B-\\x7E\\x5B-\\x60\\x20-\\x26\\x28-\\x2B\\x3A-\\x40\\x2F])"),
+      behind("([^0-9])([.,])"), before("([.,])([^0-9])"), dash("([0-9])(-)"), spaces("\\p{White_Space}+");
+  std::string line = replace_all(replace_all(replace_all(text, "<skipped>", ""), "-\n", ""), "\n", " ");
+  for (const auto& [entity, character] :
+       {std::pair{"&quot;", "\""}, std::pair{"&amp;", "&"}, std::pair{"&lt;", "<"}, std::pair{"&gt;", ">"}})
+    line = replace_all(line, entity, character);
+  line = punctuation.replace_all(" " + line + " ", " $1 ");
+  line = behind.replace_all(line, "$1 $2 ");
+  line = before.replace_all(line, " $1 $2");
+  line = dash.replace_all(line, "$1 $2 ");
+  return words_of(spaces.replace_all(line, " "));
+}
+
+}  // namespace
+
+RougeScore rouge(const std::string& prediction, const std::string& reference) {
+  const Words p = rouge_words(prediction), r = rouge_words(reference);
+  return {f1(static_cast<double>(common_runs(p, r, 1)), p.size(), r.size()),
+          f1(static_cast<double>(longest_common_subsequence(p, r)), p.size(), r.size())};
+}
+
+void Bleu::add(const std::string& prediction, const std::string& reference) {
+  const Words p = bleu_words(prediction), r = bleu_words(reference);
+  prediction_words_ += static_cast<int64_t>(p.size());
+  reference_words_ += static_cast<int64_t>(r.size());
+  for (size_t n = 1; n <= orders; ++n) {
+    common_[n - 1] += common_runs(p, r, n);
+    total_[n - 1] += static_cast<int64_t>(p.size() >= n ? p.size() - n + 1 : 0);
+  }
+}
+
+double Bleu::score() const {
+  if (std::all_of(common_.begin(), common_.end(), [](int64_t n) { return n == 0; })) return 0;
+  double logs = 0, smoothing = 1;
+  for (size_t n = 0; n < orders; ++n) {
+    if (total_[n] == 0) return 0;  // the texts are shorter than n words
+    double precision = static_cast<double>(common_[n]) / static_cast<double>(total_[n]);
+    if (common_[n] == 0) precision = 1 / ((smoothing *= 2) * static_cast<double>(total_[n]));
+    logs += std::log(precision) / orders;
+  }
+  const double ratio = static_cast<double>(reference_words_) / static_cast<double>(prediction_words_);
+  return 100 * std::min(1.0, std::exp(1 - ratio)) * std::exp(logs);
+}
+
+}  // namespace precis
