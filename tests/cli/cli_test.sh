@@ -163,6 +163,11 @@ else
     expect 0 '"steps":2' "$root/.venv/bin/torchrun" --nproc-per-node 2 --no-python "${precis%precis}precis-train" run.dir=two train.steps=2 "${small[@]}"
     expect 0 '"finished": true' "$precis" inspect two
   fi
+  # No room left during a save: a resource error, the checkpoint before is whole, and the run goes on from it.
+  expect 0 '"steps":2' "$precis" train run.dir=full train.steps=2 "${small[@]}"
+  expect 3 'File too large' bash -c 'trap "" XFSZ; ulimit -f 1000; exec "$0" "$@"' "$precis" train run.dir=full train.steps=4 "${small[@]}"
+  [ "$(ls -A full/checkpoints)" = step-000002 ] || { echo "FAIL: after a full disk: $(ls -A full/checkpoints)"; failures=$((failures + 1)); }
+  expect 0 'going on from step 2' "$precis" train run.dir=full train.steps=4 "${small[@]}"
   # An interrupted run saves, says so with 130, and goes on.
   "$precis" --quiet train run.dir=stopped train.steps=1000 "${small[@]}" >/dev/null 2>stopped.log &
   pid=$!
