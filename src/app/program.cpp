@@ -18,102 +18,233 @@
 namespace precis {
 namespace {
 
-struct Arguments {
-  std::string config_file;
-  std::vector<std::string> overrides;
-  bool print_config = false, print_schema = false, print_docs = false, json = false, quiet = false, dry_run = false;
-};
-
-void add_config_arguments(CLI::App& command, Arguments& a) {
-  command.add_option("--config", a.config_file, "configuration file (JSON with // comments)");
-  command.add_option("overrides", a.overrides, "key=value settings, which win over the file");
-  command.add_flag("--print-config", a.print_config, "print the resolved configuration and stop");
-  command.add_flag("--json", a.json, "results as JSON lines");
-}
-
-void add_run_arguments(CLI::App& command, RunOptions& o) {
-  command.add_option("--compressor", o.compressor, "run folder or exported compressor")->required();
-  command.add_option("--model", o.model, "the model it was trained around; default: the one of its run");
-  command.add_option("--dtype", o.dtype, "of the model's weights")
-      ->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
-  command.add_option("--device", o.device)->check(CLI::IsMember({"cpu", "cuda"}));
-  command.add_option("--ratio", o.ratio, "of new memories, where training drew from several; default: the first")
-      ->check(CLI::Range(1, 1 << 30));
-  command.add_option("--threads", o.threads, "processor threads; 0: all")->check(CLI::Range(0, 4096));
-}
-
-void add_import_arguments(CLI::App& command, ImportCommand& c) {
-  command.add_option("source", c.source, "the folder to read")->required();
-  command.add_option("overrides", c.overrides, "key=value settings for what the folder does not say");
-  command.add_option("--from", c.from, "comprexit: a checkpoint of the ComprExIT repository; peft: a LoRA adapter")
-      ->required()
-      ->check(CLI::IsMember({"comprexit", "peft"}));
-  command.add_option("--out", c.out, "the run folder to make")->required();
-  command.add_option("--model", c.run.model, "the base model it was trained around")->required();
-  command.add_option("--dtype", c.run.dtype)->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
-  command.add_option("--config", c.config_file, "with --from peft: configuration of the compressor around the adapter");
-  command.add_option("--ignore", c.ignore, "with --from comprexit: unknown fields that may be left out");
-}
-
-void add_export_arguments(CLI::App& command, ExportCommand& c) {
-  command.add_option("run", c.run.compressor, "run folder or exported compressor")->required();
-  command.add_option("--to", c.to, "comprexit: as the ComprExIT repository writes it; peft: the LoRA adapter")
-      ->required()
-      ->check(CLI::IsMember({"comprexit", "peft"}));
-  command.add_option("--out", c.out, "the folder to make")->required();
-  command.add_option("--model", c.run.model, "the base model; default: the one of its run");
-  command.add_option("--dtype", c.run.dtype)->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
-}
-
-void add_compress_arguments(CLI::App& command, CompressCommand& c) {
-  add_run_arguments(command, c.run);
-  command.add_option("--text", c.text, "a text file, or - for standard input");
-  command.add_option("--jsonl", c.jsonl, "many documents, one JSON object a line (also .gz, or - for standard input)");
-  command.add_option("--text-field", c.text_field, "with --jsonl: key of the text");
-  command.add_option("--id-field", c.id_field, "with --jsonl: key of the id, which names the memory file");
-  command.add_option("--append", c.append, "a memory file that this text goes on from");
-  command.add_option("--out", c.out, "the memory file to write; with --jsonl a folder of them")->required();
-  command.add_option("--store", c.store, "dtype of the stored memory; default: as computed")
-      ->check(CLI::IsMember({"float32", "bfloat16"}));
-  command.add_option("--batch", c.batch, "with --jsonl: documents compressed at once")->check(CLI::Range(1, 65536));
-  command.add_flag("--json", c.json, "a JSON line per memory file");
-}
-
-void add_generate_arguments(CLI::App& command, GenerateCommand& c) {
-  add_run_arguments(command, c.run);
-  command.add_option("--memory", c.memories, "memory files, read one after the other in the order given");
-  command.add_option("--text", c.texts, "text files to compress now, instead of memory files");
-  command.add_flag("--each", c.each, "answer from each memory by itself, all in one batch");
-  command.add_option("--prompt", c.prompt, "text that follows the memory, as it is");
-  command.add_option("--question", c.question, "a question, put into the query template of the compressor's training");
-  command.add_option("--max-new-tokens", c.options.max_new_tokens)->check(CLI::Range(1, 1 << 20));
-  command.add_option("--temperature", c.options.temperature, "0: greedy")->check(CLI::Range(0.0, 100.0));
-  command.add_option("--top-k", c.options.top_k, "sample among the k most likely tokens; 0: all")
-      ->check(CLI::Range(0, 1 << 24));
-  command.add_option("--top-p", c.options.top_p, "sample among the likeliest tokens of this total probability")
-      ->check(CLI::Range(0.0, 1.0));
-  command.add_option("--seed", c.options.seed, "of sampling");
-  command.add_option("--stop", c.stops, "texts that end the answer (left out of it)");
-  command.add_flag("--json", c.json, "a JSON line with the text and its cost, not streamed");
-}
-
-// The resolved configuration, or nothing if printing it was all that was asked for.
-std::optional<Config> resolved(const Arguments& a) {
-  for (const auto& text : a.overrides) {
-    if (first_invalid_utf8(text) != std::string::npos)
-      throw Error({.what = "not valid UTF-8", .where = "command line"});
-  }
-  Config config = resolve_config(config_layers(a.config_file, a.overrides));
-  if (!a.print_config) return config;
-  std::printf("%s\n", to_json(config).dump(2).c_str());
-  return std::nullopt;
-}
-
 void run_synth(const std::string& out, const SynthOptions& options) {
   write_file_atomically(out, [&](std::ostream& stream) { write_synth(stream, options); });
   log::info(cat(out, ": ", options.count, " contexts with ", options.questions, " questions each, split ",
                 options.split, ", seed ", options.seed));
 }
+
+// The program's commands: each has a member function that declares it, its options and what it runs.
+class CommandLine {
+ public:
+  explicit CommandLine(const CompressorRegistry& registry) : registry_(registry) {
+    app_.require_subcommand(0, 1);
+    app_.set_version_flag("--version", PRECIS_VERSION);
+    app_.add_flag("--print-schema", print_schema_, "print the configuration's JSON Schema");
+    app_.add_flag("--print-docs", print_docs_, "print docs/config.md");
+    app_.add_flag("--quiet", quiet_, "warnings and errors only");
+    add_train();
+    add_eval();
+    add_compress();
+    add_generate();
+    add_bench();
+    add_score();
+    add_tokenize();
+    add_inspect();
+    add_synth();
+    add_import();
+    add_export();
+  }
+
+  int run(std::vector<std::string> words) {
+    std::reverse(words.begin(), words.end());  // CLI11 takes them last first
+    try {
+      app_.parse(words);
+    } catch (const CLI::ParseError& e) {
+      return app_.exit(e) == 0 ? 0 : 2;
+    }
+    if (quiet_) log::set_level(log::Level::warn);
+    if (print_schema_) return std::printf("%s\n", json_schema().dump(2).c_str()), 0;
+    if (print_docs_) return std::fputs(markdown_reference().c_str(), stdout), 0;
+    for (const auto& [command, action] : actions_) {
+      if (command->parsed()) return action(), 0;
+    }
+    std::fputs(app_.help().c_str(), stderr);
+    return 2;
+  }
+
+ private:
+  CLI::App& add(const std::string& name, const std::string& about, std::function<void()> action) {
+    CLI::App* command = app_.add_subcommand(name, about);
+    actions_.emplace_back(command, std::move(action));
+    return *command;
+  }
+
+  // A command that takes the configuration; `action` is left out where printing it is all that was asked for.
+  CLI::App& add_configured(const std::string& name, const std::string& about,
+                           std::function<void(const Config&)> action) {
+    CLI::App& command = add(name, about, [this, action = std::move(action)] {
+      for (const auto& text : overrides_) {
+        if (first_invalid_utf8(text) != std::string::npos)
+          throw Error({.what = "not valid UTF-8", .where = "command line"});
+      }
+      const Config config = resolve_config(config_layers(config_file_, overrides_));
+      print_config_ ? void(std::printf("%s\n", to_json(config).dump(2).c_str())) : action(config);
+    });
+    command.add_option("--config", config_file_, "configuration file (JSON with // comments)");
+    command.add_option("overrides", overrides_, "key=value settings, which win over the file");
+    command.add_flag("--print-config", print_config_, "print the resolved configuration and stop");
+    command.add_flag("--print-schema", print_schema_, "print the configuration's JSON Schema");
+    command.add_flag("--json", json_, "results as JSON lines");
+    command.add_flag("--quiet", quiet_, "warnings and errors only");
+    return command;
+  }
+
+  void add_train() {
+    CLI::App& command =
+        add_configured("train", "train a compressor; run again in the same run.dir, it resumes",
+                       [this](const Config& c) { dry_run_ ? run_plan(c, registry_) : run_train(c, registry_, json_); });
+    command.add_flag("--dry-run", dry_run_,
+                     "print the plan and stop; model.shape stands in for a model that is not here");
+  }
+
+  void add_eval() {
+    add_configured("eval", "answer questions from memories and from the references; write a report",
+                   [this](const Config& c) { run_eval(c, registry_, json_); });
+  }
+
+  void add_bench() {
+    CLI::App& command = add_configured(
+        "bench", "measure speed and memory, each measurement in a process of its own", [this](const Config& c) {
+          bench_task_.empty() ? run_bench(c, registry_) : run_bench_here(c, bench_task_, registry_);
+        });
+    command.add_option("--task", bench_task_, "one measurement, in this process (JSON)");
+  }
+
+  static void add_dtype(CLI::App& command, RunOptions& o) {
+    command.add_option("--dtype", o.dtype, "of the model's weights")
+        ->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
+  }
+
+  static void add_run_options(CLI::App& command, RunOptions& o) {
+    command.add_option("--compressor", o.compressor, "run folder or exported compressor")->required();
+    command.add_option("--model", o.model, "the model it was trained around; default: the one of its run");
+    add_dtype(command, o);
+    command.add_option("--device", o.device)->check(CLI::IsMember({"cpu", "cuda"}));
+    command.add_option("--ratio", o.ratio, "of new memories, where training drew from several; default: the first")
+        ->check(CLI::Range(1, 1 << 30));
+    command.add_option("--threads", o.threads, "processor threads; 0: all")->check(CLI::Range(0, 4096));
+  }
+
+  void add_compress() {
+    CompressCommand& c = compress_;
+    CLI::App& command =
+        add("compress", "compress texts into memory files", [this] { run_compress(compress_, registry_); });
+    add_run_options(command, c.run);
+    command.add_option("--text", c.text, "a text file, or - for standard input");
+    command.add_option("--jsonl", c.jsonl,
+                       "many documents, one JSON object a line (also .gz, or - for standard input)");
+    command.add_option("--text-field", c.text_field, "with --jsonl: key of the text");
+    command.add_option("--id-field", c.id_field, "with --jsonl: key of the id, which names the memory file");
+    command.add_option("--append", c.append, "a memory file that this text goes on from");
+    command.add_option("--out", c.out, "the memory file to write; with --jsonl a folder of them")->required();
+    command.add_option("--store", c.store, "dtype of the stored memory; default: as computed")
+        ->check(CLI::IsMember({"float32", "bfloat16"}));
+    command.add_option("--batch", c.batch, "with --jsonl: documents compressed at once")->check(CLI::Range(1, 65536));
+    command.add_flag("--json", c.json, "a JSON line per memory file");
+  }
+
+  void add_generate() {
+    GenerateCommand& c = generate_;
+    CLI::App& command =
+        add("generate", "continue a prompt that reads memories", [this] { run_generate(generate_, registry_); });
+    add_run_options(command, c.run);
+    command.add_option("--memory", c.memories, "memory files, read one after the other in the order given");
+    command.add_option("--text", c.texts, "text files to compress now, instead of memory files");
+    command.add_flag("--each", c.each, "answer from each memory by itself, all in one batch");
+    command.add_option("--prompt", c.prompt, "text that follows the memory, as it is");
+    command.add_option("--question", c.question,
+                       "a question, put into the query template of the compressor's training");
+    command.add_option("--max-new-tokens", c.options.max_new_tokens)->check(CLI::Range(1, 1 << 20));
+    command.add_option("--temperature", c.options.temperature, "0: greedy")->check(CLI::Range(0.0, 100.0));
+    command.add_option("--top-k", c.options.top_k, "sample among the k most likely tokens; 0: all")
+        ->check(CLI::Range(0, 1 << 24));
+    command.add_option("--top-p", c.options.top_p, "sample among the likeliest tokens of this total probability")
+        ->check(CLI::Range(0.0, 1.0));
+    command.add_option("--seed", c.options.seed, "of sampling");
+    command.add_option("--stop", c.stops, "texts that end the answer (left out of it)");
+    command.add_flag("--json", c.json, "a JSON line with the text and its cost, not streamed");
+  }
+
+  void add_score() {
+    CLI::App& command =
+        add("score", "exact match and F1 of a predictions file", [this] { run_score(dataset_, predictions_); });
+    command.add_option("dataset", dataset_, "SQuAD JSON or MRQA jsonl(.gz)")->required();
+    command.add_option("predictions", predictions_, "JSON: question id to text")->required();
+  }
+
+  void add_tokenize() {
+    CLI::App& command = add("tokenize", "standard input: a JSON string a line; output: a JSON array of ids a line",
+                            [this] { run_tokenize(tokenizer_, decode_, special_); });
+    command.add_option("--tokenizer", tokenizer_, "tokenizer file or folder, or a GGUF file")->required();
+    command.add_flag("--decode", decode_, "ids to text");
+    command.add_flag("--special", special_, "read special tokens in the text; with --decode leave them out");
+  }
+
+  void add_inspect() {
+    CLI::App& command = add("inspect", "what a checkpoint, GGUF, memory file, run folder or tokenizer holds",
+                            [this] { run_inspect(path_, json_); });
+    command.add_option("path", path_)->required();
+    command.add_flag("--json", json_, "one line");
+  }
+
+  void add_synth() {
+    CLI::App& command =
+        add("synth", "write a generated fact-recall set in MRQA format", [this] { run_synth(out_, synth_); });
+    command.add_option("--out", out_, "file to write (.jsonl)")->required();
+    command.add_option("--count", synth_.count, "contexts")
+        ->required()
+        ->check(CLI::Range(int64_t{1}, int64_t{100000000}));
+    command.add_option("--seed", synth_.seed, "seed")->required();
+    command.add_option("--questions", synth_.questions, "questions a context")->check(CLI::Range(1, 3));
+    command.add_option("--entities", synth_.entities, "passages a context")->check(CLI::Range(1, 100));
+    command.add_option("--split", synth_.split, "train or eval: disjoint invented names")
+        ->check(CLI::IsMember({"train", "eval"}));
+  }
+
+  void add_import() {
+    ImportCommand& c = import_;
+    CLI::App& command =
+        add("import", "make a run folder of somebody else's checkpoint", [this] { run_import(import_, registry_); });
+    command.add_option("source", c.source, "the folder to read")->required();
+    command.add_option("overrides", c.overrides, "key=value settings for what the folder does not say");
+    command.add_option("--from", c.from, "comprexit: a checkpoint of the ComprExIT repository; peft: a LoRA adapter")
+        ->required()
+        ->check(CLI::IsMember({"comprexit", "peft"}));
+    command.add_option("--out", c.out, "the run folder to make")->required();
+    command.add_option("--model", c.run.model, "the base model it was trained around")->required();
+    add_dtype(command, c.run);
+    command.add_option("--config", c.config_file,
+                       "with --from peft: configuration of the compressor around the adapter");
+    command.add_option("--ignore", c.ignore, "with --from comprexit: unknown fields that may be left out");
+  }
+
+  void add_export() {
+    ExportCommand& c = export_;
+    CLI::App& command = add("export", "write a trained compressor in somebody else's format",
+                            [this] { run_export(export_, registry_); });
+    command.add_option("run", c.run.compressor, "run folder or exported compressor")->required();
+    command.add_option("--to", c.to, "comprexit: as the ComprExIT repository writes it; peft: the LoRA adapter")
+        ->required()
+        ->check(CLI::IsMember({"comprexit", "peft"}));
+    command.add_option("--out", c.out, "the folder to make")->required();
+    command.add_option("--model", c.run.model, "the base model; default: the one of its run");
+    add_dtype(command, c.run);
+  }
+
+  const CompressorRegistry& registry_;
+  CLI::App app_{"precis: chunked soft-prompt compressors around a frozen language model", "precis"};
+  std::vector<std::pair<const CLI::App*, std::function<void()>>> actions_;
+  std::string config_file_, bench_task_, dataset_, predictions_, tokenizer_, path_, out_;
+  std::vector<std::string> overrides_;
+  bool print_config_ = false, print_schema_ = false, print_docs_ = false, json_ = false, quiet_ = false,
+       dry_run_ = false, decode_ = false, special_ = false;
+  SynthOptions synth_;
+  CompressCommand compress_;
+  GenerateCommand generate_;
+  ImportCommand import_;
+  ExportCommand export_;
+};
 
 int report_error(const std::exception& e, int code) {
   std::fprintf(stderr, "precis: %s\n", e.what());
@@ -128,110 +259,12 @@ std::vector<std::string> words_of(int argc, char** argv) {
   return words;
 }
 
-int parse_and_run(int argc, char** argv, const CompressorRegistry& registry) {
-  CLI::App app{"precis: chunked soft-prompt compressors around a frozen language model", "precis"};
-  app.require_subcommand(0, 1);
-  app.set_version_flag("--version", PRECIS_VERSION);
-  Arguments a;
-  app.add_flag("--print-schema", a.print_schema, "print the configuration's JSON Schema");
-  app.add_flag("--print-docs", a.print_docs, "print docs/config.md");
-  app.add_flag("--quiet", a.quiet, "warnings and errors only");
-
-  auto* train = app.add_subcommand("train", "train a compressor; run again in the same run.dir, it resumes");
-  auto* eval = app.add_subcommand("eval", "answer questions from memories and from the references; write a report");
-  auto* score = app.add_subcommand("score", "exact match and F1 of a predictions file");
-  auto* tokenize =
-      app.add_subcommand("tokenize", "standard input: a JSON string a line; output: a JSON array of ids a line");
-  auto* inspect = app.add_subcommand("inspect", "what a checkpoint, GGUF, run folder or tokenizer holds");
-  auto* synth = app.add_subcommand("synth", "write a generated fact-recall set in MRQA format");
-  auto* bench = app.add_subcommand("bench", "measure speed and memory, each measurement in a process of its own");
-  std::string bench_task;
-  bench->add_option("--task", bench_task, "one measurement, in this process (JSON)");
-  for (auto* command : {train, eval, bench}) {
-    add_config_arguments(*command, a);
-    command->add_flag("--print-schema", a.print_schema, "print the configuration's JSON Schema");
-    command->add_flag("--quiet", a.quiet, "warnings and errors only");
-  }
-  auto* compress = app.add_subcommand("compress", "compress texts into memory files");
-  auto* generate = app.add_subcommand("generate", "continue a prompt that reads memories");
-  train->add_flag("--dry-run", a.dry_run,
-                  "print the plan and stop; model.shape stands in for a model that is not here");
-  CompressCommand compress_command;
-  add_compress_arguments(*compress, compress_command);
-  GenerateCommand generate_command;
-  add_generate_arguments(*generate, generate_command);
-  auto* import_from = app.add_subcommand("import", "make a run folder of somebody else's checkpoint");
-  auto* export_to = app.add_subcommand("export", "write a trained compressor in somebody else's format");
-  ImportCommand import_command;
-  add_import_arguments(*import_from, import_command);
-  ExportCommand export_command;
-  add_export_arguments(*export_to, export_command);
-  std::string dataset, predictions, tokenizer, path, out;
-  bool decode = false, special = false;
-  SynthOptions synth_options;
-  score->add_option("dataset", dataset, "SQuAD JSON or MRQA jsonl(.gz)")->required();
-  score->add_option("predictions", predictions, "JSON: question id to text")->required();
-  tokenize->add_option("--tokenizer", tokenizer, "tokenizer file or folder, or a GGUF file")->required();
-  tokenize->add_flag("--decode", decode, "ids to text");
-  tokenize->add_flag("--special", special, "read special tokens in the text; with --decode leave them out");
-  inspect->add_option("path", path)->required();
-  inspect->add_flag("--json", a.json, "one line");
-  synth->add_option("--out", out, "file to write (.jsonl)")->required();
-  synth->add_option("--count", synth_options.count, "contexts")
-      ->required()
-      ->check(CLI::Range(int64_t{1}, int64_t{100000000}));
-  synth->add_option("--seed", synth_options.seed, "seed")->required();
-  synth->add_option("--questions", synth_options.questions, "questions a context")->check(CLI::Range(1, 3));
-  synth->add_option("--entities", synth_options.entities, "passages a context")->check(CLI::Range(1, 100));
-  synth->add_option("--split", synth_options.split, "train or eval: disjoint invented names")
-      ->check(CLI::IsMember({"train", "eval"}));
-
-  std::vector<std::string> words = words_of(argc, argv);
-  std::reverse(words.begin(), words.end());  // CLI11 takes them last first
-  try {
-    app.parse(words);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
-  }
-  if (a.quiet) log::set_level(log::Level::warn);
-  if (a.print_schema) return std::printf("%s\n", json_schema().dump(2).c_str()), 0;
-  if (a.print_docs) return std::fputs(markdown_reference().c_str(), stdout), 0;
-  if (train->parsed()) {
-    if (const auto config = resolved(a)) a.dry_run ? run_plan(*config, registry) : run_train(*config, registry, a.json);
-  } else if (eval->parsed()) {
-    if (const auto config = resolved(a)) run_eval(*config, registry, a.json);
-  } else if (bench->parsed()) {
-    if (const auto config = resolved(a))
-      bench_task.empty() ? run_bench(*config, registry) : run_bench_here(*config, bench_task, registry);
-  } else if (compress->parsed()) {
-    run_compress(compress_command, registry);
-  } else if (generate->parsed()) {
-    run_generate(generate_command, registry);
-  } else if (import_from->parsed()) {
-    run_import(import_command, registry);
-  } else if (export_to->parsed()) {
-    run_export(export_command, registry);
-  } else if (score->parsed()) {
-    run_score(dataset, predictions);
-  } else if (tokenize->parsed()) {
-    run_tokenize(tokenizer, decode, special);
-  } else if (inspect->parsed()) {
-    run_inspect(path, a.json);
-  } else if (synth->parsed()) {
-    run_synth(out, synth_options);
-  } else {
-    std::fputs(app.help().c_str(), stderr);
-    return 2;
-  }
-  return 0;
-}
-
 }  // namespace
 
 int run_program(int argc, char** argv, const CompressorRegistry& registry) {
   install_interrupt_handlers();
   try {
-    return parse_and_run(argc, argv, registry);
+    return CommandLine(registry).run(words_of(argc, argv));
   } catch (const Error& e) {
     return report_error(e, e.exit_code());
   } catch (const std::bad_alloc& e) {
