@@ -19,8 +19,6 @@ void run_bench(const Config& config, const CompressorRegistry& registry) {
   Progress progress("bench", static_cast<double>(tasks.size()), "measurements");
   for (size_t i = 0; i < tasks.size(); ++i) {
     if (interrupted()) throw Error({.what = "interrupted"}, Error::Kind::interrupted);
-    Config own = config;
-    own.model.dtype = tasks[i].dtype;
     const ChildResult child =
         run_this_program({"--quiet", "bench", "--task", to_json(tasks[i]).dump(), cat("model.path=", config.model.path),
                           cat("model.dtype=", tasks[i].dtype), cat("model.device=", config.model.device),

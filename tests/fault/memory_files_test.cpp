@@ -101,8 +101,6 @@ TEST_F(MemoryFiles, AnyAlteredByteIsNoticed) {
     const auto at = static_cast<size_t>(random.below(static_cast<int64_t>(bytes.size())));
     altered[at] = static_cast<char>(altered[at] ^ (1 << random.below(8)));
     testing::write_text(folder_ / "altered.safetensors", altered);
-    // A space of the header's padding is the only byte without a meaning.
-    if (bytes[at] == ' ' && altered[at] == '\t') continue;
     EXPECT_THROW(load_memory(folder_ / "altered.safetensors"), Error) << "byte " << at;
   }
 }

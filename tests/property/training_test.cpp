@@ -215,7 +215,7 @@ TEST(Training, TheBestCheckpointIsKeptAndATargetEndsTheRun) {
   EXPECT_TRUE(train_with(folder / "target", {"train.target_em=35"}).already_finished);
 }
 
-// With the whole context as memory there is nothing to distil; the gradient is that of the formula.
+// One term of the sum against the formula worked out by hand, with all of the teacher's tokens and with five.
 TEST(Training, DistillationIsTheDivergenceFromTheFullContext) {
   const auto compressor = testing::make_compressor({"pic", {"compressor.method=pic"}});
   const Decoder& decoder = compressor->decoder();
