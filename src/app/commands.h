@@ -5,7 +5,10 @@
 #include <vector>
 
 #include "precis/compress/compressor.h"
+#include "precis/config/schema.h"
+#include "precis/data/prepared.h"
 #include "precis/model/generate.h"
+#include "precis/train/pretrain.h"
 
 namespace precis {
 
@@ -24,6 +27,24 @@ struct RunOptions {
   std::string compressor, model, dtype = "auto", device = "cpu";
   int64_t threads = 0, ratio = 0;
 };
+
+// `list`: the plan only.
+void run_sweep_command(const std::vector<ConfigLayer>& layers, bool list, bool json,
+                       const CompressorRegistry& registry);
+
+struct PrepareCommand {
+  PrepareOptions options;
+  std::string tokenizer, out;
+  bool json = false;
+};
+void run_prepare(const PrepareCommand& command);
+
+struct PretrainCommand {
+  PretrainOptions options;
+  std::string out;
+  int64_t threads = 0;
+};
+void run_pretrain(const PretrainCommand& command);
 
 struct CompressCommand {
   RunOptions run;

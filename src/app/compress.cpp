@@ -14,7 +14,8 @@
 #include "precis/core/log.h"
 #include "precis/core/progress.h"
 #include "precis/core/strings.h"
-#include "precis/data/batches.h"
+#include "precis/core/unpack.h"
+#include "precis/data/templates.h"
 #include "precis/text/tokenizer.h"
 
 namespace precis {
@@ -38,7 +39,7 @@ std::vector<Document> read_documents(const CompressCommand& c) {
   std::vector<Document> out;
   std::map<std::string, size_t> line_of;
   const std::string bytes =
-      c.jsonl == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {}) : read_maybe_compressed(c.jsonl);
+      c.jsonl == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {}) : read_unpacked(c.jsonl);
   size_t number = 0;
   for (const auto& line : split(bytes, '\n')) {
     ++number;

@@ -22,13 +22,13 @@ void run_eval(const Config& config, const CompressorRegistry& registry, bool jso
   const Workspace workspace = open_workspace(config);
   const Report report = evaluate(config, registry, workspace.decoder, *workspace.tokenizer);
   write_report(config.run.dir, report);
+  const Json whole = report_json(report);
   if (json) {
-    const Json whole = report_json(report);
     for (const Json& row : whole.at("rows")) std::printf("%s\n", row.dump().c_str());
   } else {
-    std::fputs(report_markdown(report).c_str(), stdout);
+    std::fputs(report_markdown(whole).c_str(), stdout);
   }
-  const double em = report.rows.front().score.em;
+  const double em = whole.at("rows").at(0).value("em_percent", 0.0);
   if (em < config.eval.target_em) {
     throw Error({.what = "the score is below its target",
                  .where = report.rows.front().name,

@@ -10,7 +10,7 @@
 #include "precis/core/error.h"
 #include "precis/core/file.h"
 #include "precis/core/strings.h"
-#include "precis/data/batches.h"
+#include "precis/data/templates.h"
 #include "precis/text/stop_text.h"
 #include "precis/text/tokenizer.h"
 

@@ -35,12 +35,15 @@ class CommandLine {
     app_.add_flag("--quiet", quiet_, "warnings and errors only");
     add_train();
     add_eval();
+    add_sweep();
     add_compress();
     add_generate();
     add_bench();
     add_score();
     add_tokenize();
     add_inspect();
+    add_prepare();
+    add_pretrain();
     add_synth();
     add_import();
     add_export();
@@ -74,11 +77,7 @@ class CommandLine {
   CLI::App& add_configured(const std::string& name, const std::string& about,
                            std::function<void(const Config&)> action) {
     CLI::App& command = add(name, about, [this, action = std::move(action)] {
-      for (const auto& text : overrides_) {
-        if (first_invalid_utf8(text) != std::string::npos)
-          throw Error({.what = "not valid UTF-8", .where = "command line"});
-      }
-      const Config config = resolve_config(config_layers(config_file_, overrides_));
+      const Config config = resolve_config(layers());
       print_config_ ? void(std::printf("%s\n", to_json(config).dump(2).c_str())) : action(config);
     });
     command.add_option("--config", config_file_, "configuration file (JSON with // comments)");
@@ -88,6 +87,15 @@ class CommandLine {
     command.add_flag("--json", json_, "results as JSON lines");
     command.add_flag("--quiet", quiet_, "warnings and errors only");
     return command;
+  }
+
+  // The configuration as the command line gives it.
+  std::vector<ConfigLayer> layers() const {
+    for (const auto& text : overrides_) {
+      if (first_invalid_utf8(text) != std::string::npos)
+        throw Error({.what = "not valid UTF-8", .where = "command line"});
+    }
+    return config_layers(config_file_, overrides_);
   }
 
   void add_train() {
@@ -101,6 +109,13 @@ class CommandLine {
   void add_eval() {
     add_configured("eval", "answer questions from memories and from the references; write a report",
                    [this](const Config& c) { run_eval(c, registry_, json_); });
+  }
+
+  void add_sweep() {
+    CLI::App& command = add_configured(
+        "sweep", "train and evaluate a grid of methods, ratios, seeds and data; run again, it does what is missing",
+        [this](const Config&) { run_sweep_command(layers(), list_, json_, registry_); });
+    command.add_flag("--list", list_, "print the plan with time estimates and stop");
   }
 
   void add_bench() {
@@ -188,6 +203,28 @@ class CommandLine {
     command.add_flag("--json", json_, "one line");
   }
 
+  void add_pretrain() {
+    PretrainOptions& o = pretrain_.options;
+    CLI::App& command = add("pretrain", "train a small decoder of your own on generated passages, from nothing",
+                            [this] { run_pretrain(pretrain_); });
+    command.add_option("--out", pretrain_.out, "Hugging Face folder to make; one that was begun is gone on with")
+        ->required();
+    const CLI::Range positive(int64_t{1}, int64_t{1} << 30);
+    command.add_option("--hidden", o.hidden, "width")->check(positive);
+    command.add_option("--layers", o.layers, "layers")->check(positive);
+    command.add_option("--heads", o.heads, "attention heads")->check(positive);
+    command.add_option("--kv-heads", o.kv_heads, "key/value heads")->check(positive);
+    command.add_option("--intermediate", o.intermediate, "width inside the feed-forward part")->check(positive);
+    command.add_option("--vocabulary", o.vocabulary, "pieces of the tokenizer, which is trained first")
+        ->check(positive);
+    command.add_option("--steps", o.steps, "optimiser steps")->check(positive);
+    command.add_option("--batch", o.batch, "passages a step")->check(positive);
+    command.add_option("--learning-rate", o.learning_rate, "peak learning rate");
+    command.add_option("--answer-weight", o.answer_weight, "weight of an answer's tokens in the loss; others weigh 1");
+    command.add_option("--seed", o.seed, "of initial values and passages");
+    command.add_option("--threads", pretrain_.threads, "processor threads; 0: all")->check(CLI::Range(0, 1024));
+  }
+
   void add_synth() {
     CLI::App& command =
         add("synth", "write a generated fact-recall set in MRQA format", [this] { run_synth(out_, synth_); });
@@ -196,10 +233,31 @@ class CommandLine {
         ->required()
         ->check(CLI::Range(int64_t{1}, int64_t{100000000}));
     command.add_option("--seed", synth_.seed, "seed")->required();
+    command.add_option("--kind", synth_.kind, "recall, yes-no, or icl (labelled demonstrations)")
+        ->check(CLI::IsMember({"recall", "yes-no", "icl"}));
     command.add_option("--questions", synth_.questions, "questions a context")->check(CLI::Range(1, 3));
     command.add_option("--entities", synth_.entities, "passages a context")->check(CLI::Range(1, 100));
     command.add_option("--split", synth_.split, "train or eval: disjoint invented names")
         ->check(CLI::IsMember({"train", "eval"}));
+  }
+
+  void add_prepare() {
+    PrepareCommand& c = prepare_;
+    CLI::App& command =
+        add("prepare", "tokenise running text once, for training on it", [this] { run_prepare(prepare_); });
+    command
+        .add_option("sources", c.options.sources,
+                    "text, Markdown or jsonl files (.gz, .xz, .zst), tar archives of them, folders, globs")
+        ->required();
+    command.add_option("--tokenizer", c.tokenizer, "tokenizer file or folder, or the model")->required();
+    command.add_option("--out", c.out, "folder of the shards; one that was begun is gone on with")->required();
+    command.add_option("--field", c.options.field, "of jsonl lines: the field that holds the text");
+    command.add_option("--separator", c.options.separator, "between documents: bos before each, eos behind it, none")
+        ->check(CLI::IsMember({"auto", "bos", "eos", "none"}));
+    command.add_option("--shard-tokens", c.options.shard_tokens, "tokens after which a shard ends")
+        ->check(CLI::Range(int64_t{1}, int64_t{1} << 32));
+    command.add_option("--jobs", c.options.jobs, "tokenising threads; 0: one per core")->check(CLI::Range(0, 1024));
+    command.add_flag("--json", c.json, "the result as a JSON line");
   }
 
   void add_import() {
@@ -238,8 +296,10 @@ class CommandLine {
   std::string config_file_, bench_task_, dataset_, predictions_, tokenizer_, path_, out_;
   std::vector<std::string> overrides_;
   bool print_config_ = false, print_schema_ = false, print_docs_ = false, json_ = false, quiet_ = false,
-       dry_run_ = false, decode_ = false, special_ = false;
+       dry_run_ = false, list_ = false, decode_ = false, special_ = false;
   SynthOptions synth_;
+  PrepareCommand prepare_;
+  PretrainCommand pretrain_;
   CompressCommand compress_;
   GenerateCommand generate_;
   ImportCommand import_;

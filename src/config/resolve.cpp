@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "precis/config/schema.h"
@@ -14,6 +15,10 @@ namespace {
 const std::vector<std::vector<std::string>> path_settings = {
     {"model", "path"}, {"model", "shape"},      {"tokenizer", "path"},   {"data", "train"},
     {"data", "eval"},  {"train", "start_from"}, {"eval", "compressors"}, {"run", "dir"}};
+
+// The same in the objects of a list: section, list, key.
+const std::vector<std::array<std::string, 3>> path_settings_of_lists = {
+    {"train", "stages", "data"}, {"sweep", "methods", "config"}, {"sweep", "data", "config"}};
 
 std::string anchored(const std::string& path, const fs::path& folder) {
   if (path.empty() || fs::path(path).is_absolute() || folder.empty()) return path;
@@ -37,9 +42,11 @@ void change_paths(Json& values, F change) {
       continue;
     change_paths_of(values[setting[0]][setting[1]], change);
   }
-  if (!values.contains("train") || !values["train"].is_object() || !values["train"].contains("stages")) return;
-  for (Json& stage : values["train"]["stages"]) {
-    if (stage.is_object() && stage.contains("data")) change_paths_of(stage["data"], change);
+  for (const auto& [section, list, key] : path_settings_of_lists) {
+    if (!values.contains(section) || !values[section].is_object() || !values[section].contains(list)) continue;
+    for (Json& item : values[section][list]) {
+      if (item.is_object() && item.contains(key)) change_paths_of(item[key], change);
+    }
   }
 }
 

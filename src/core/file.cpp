@@ -5,7 +5,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include <cerrno>
 #include <cstring>
@@ -62,39 +61,6 @@ MappedFile::~MappedFile() {
 }
 
 std::string read_file(const fs::path& path) { return std::string(MappedFile(path).view()); }
-
-std::string read_maybe_compressed(const fs::path& path, size_t limit) {
-  const MappedFile file(path);
-  if (path.extension() != ".gz") return std::string(file.view());
-  z_stream stream{};
-  if (inflateInit2(&stream, 15 + 16) != Z_OK) throw Error({.what = "cannot start zlib", .where = path.string()});
-  const std::unique_ptr<z_stream, int (*)(z_stream*)> closer(&stream, inflateEnd);
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(file.data()));
-  stream.avail_in = static_cast<uInt>(file.size());
-  std::string out;
-  std::string buffer(1 << 18, '\0');
-  int status = Z_OK;
-  while (status != Z_STREAM_END || stream.avail_in > 0) {
-    if (status == Z_STREAM_END && inflateReset(&stream) != Z_OK) break;  // several members in one file
-    stream.next_out = reinterpret_cast<Bytef*>(buffer.data());
-    stream.avail_out = static_cast<uInt>(buffer.size());
-    status = inflate(&stream, Z_NO_FLUSH);
-    out.append(buffer, 0, buffer.size() - stream.avail_out);
-    if (out.size() > limit) {
-      throw Error({.what = "unpacks to more than the limit",
-                   .where = path.string(),
-                   .expected = cat("at most ", limit, " bytes")});
-    }
-    if (status != Z_OK && status != Z_STREAM_END) {
-      throw Error({.what = "broken gzip data",
-                   .where = path.string(),
-                   .found = status == Z_BUF_ERROR
-                                ? "the end of the file in the middle of the stream"
-                                : (stream.msg != nullptr ? stream.msg : "a stream that zlib rejects")});
-    }
-  }
-  return out;
-}
 
 void write_file_atomically(const fs::path& path, const std::function<void(std::ostream&)>& fill) {
   const fs::path temporary = temporary_name(path);

@@ -34,4 +34,28 @@ int64_t Random::between(int64_t low, int64_t high) { return low + below(high - l
 
 double Random::uniform() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }
 
+Permutation::Permutation(int64_t size, uint64_t seed, std::string_view stream, uint64_t index)
+    : size_(static_cast<uint64_t>(size)) {
+  check(size >= 1, "a permutation needs a size of at least 1");
+  while (2 * half_bits_ < 64 && (uint64_t{1} << (2 * half_bits_)) < size_) ++half_bits_;
+  Random random(seed, stream, index);
+  for (uint64_t& key : keys_) key = random.next();
+}
+
+int64_t Permutation::operator()(int64_t i) const {
+  check(i >= 0 && static_cast<uint64_t>(i) < size_, "a permutation's place is outside of it");
+  const uint64_t mask = (uint64_t{1} << half_bits_) - 1;
+  auto value = static_cast<uint64_t>(i);
+  do {
+    uint64_t left = value >> half_bits_, right = value & mask;
+    for (const uint64_t key : keys_) {
+      const uint64_t next = left ^ (mix(right ^ key) & mask);
+      left = right;
+      right = next;
+    }
+    value = left << half_bits_ | right;
+  } while (value >= size_);
+  return static_cast<int64_t>(value);
+}
+
 }  // namespace precis

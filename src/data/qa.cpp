@@ -4,6 +4,7 @@
 #include "precis/core/file.h"
 #include "precis/core/json.h"
 #include "precis/core/strings.h"
+#include "precis/core/unpack.h"
 
 namespace precis {
 namespace {
@@ -26,7 +27,7 @@ std::vector<Passage> read_squad(const Json& json, const std::string& where) {
       const std::string place = cat(article, ".paragraphs[", j, "]");
       Passage passage{json_get<std::string>(paragraphs.at(j), "context", place), {}};
       for (const Json& qa : json_get<Json>(paragraphs.at(j), "qas", place)) {
-        Question question{json_get<std::string>(qa, "id", place), json_get<std::string>(qa, "question", place), {}};
+        Question question{json_get<std::string>(qa, "id", place), json_get<std::string>(qa, "question", place), {}, {}};
         for (const Json& answer : json_get<Json>(qa, "answers", place))
           question.answers.push_back(json_get<std::string>(answer, "text", place));
         passage.questions.push_back(std::move(question));
@@ -38,6 +39,21 @@ std::vector<Passage> read_squad(const Json& json, const std::string& where) {
   return passages;
 }
 
+// As lost-in-the-middle words it: the records as a JSON object, the question a key of it.
+Passage key_value_passage(const Json& json, const std::string& where, size_t number) {
+  std::string context;
+  for (const Json& record : json_get<Json>(json, "ordered_kv_records", where)) {
+    if (!record.is_array() || record.size() != 2 || !record[0].is_string() || !record[1].is_string())
+      throw Error({.what = "a record that is not a pair of texts", .where = where, .found = excerpt(record.dump())});
+    context += cat(context.empty() ? "{" : ",\n ", record[0].dump(), ": ", record[1].dump());
+  }
+  return {context + "}",
+          {{cat("kv-", number),
+            json_get<std::string>(json, "key", where),
+            {json_get<std::string>(json, "value", where)},
+            {}}}};
+}
+
 std::vector<Passage> read_mrqa(const std::string& text, const std::string& file) {
   std::vector<Passage> passages;
   size_t number = 0;
@@ -47,11 +63,18 @@ std::vector<Passage> read_mrqa(const std::string& text, const std::string& file)
     const std::string where = cat(file, " line ", number);
     const Json json = parse_json(line, where);
     if (json.is_object() && json.contains("header")) continue;
+    if (json.is_object() && json.contains("ordered_kv_records")) {
+      passages.push_back(key_value_passage(json, where, number));
+      continue;
+    }
     Passage passage{json_get<std::string>(json, "context", where), {}};
     for (const Json& qa : json_get<Json>(json, "qas", where)) {
       passage.questions.push_back({json_get<std::string>(qa, "qid", where),
                                    json_get<std::string>(qa, "question", where),
-                                   json_get<std::vector<std::string>>(qa, "answers", where)});
+                                   json_get<std::vector<std::string>>(qa, "answers", where),
+                                   {}});
+      if (qa.contains("options"))
+        passage.questions.back().options = json_get<std::vector<std::string>>(qa, "options", where);
     }
     check_passage(passage, where);
     passages.push_back(std::move(passage));
@@ -62,7 +85,7 @@ std::vector<Passage> read_mrqa(const std::string& text, const std::string& file)
 }  // namespace
 
 std::vector<Passage> read_qa(const std::filesystem::path& path) {
-  const std::string where = path.string(), text = read_maybe_compressed(path);
+  const std::string where = path.string(), text = read_unpacked(path);
   const bool lines = ends_with_any(where, {".jsonl", ".jsonl.gz"});
   std::vector<Passage> passages = lines ? read_mrqa(text, where) : read_squad(parse_json(text, where), where);
   size_t questions = 0;

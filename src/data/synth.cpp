@@ -95,10 +95,10 @@ std::string fill(std::string text, const std::string& name, const std::string& p
 }
 
 struct Asked {
-  std::string question, answer;
+  std::string question, answer, other;  // other: a wrong answer of the same kind, where asked for
 };
 
-std::string describe_entity(Maker& maker, Random& random, std::vector<Asked>& asked) {
+std::string describe_entity(Maker& maker, Random& random, bool with_other, std::vector<Asked>& asked) {
   const Kind& kind = random.pick(kinds());
   std::string name, pronoun = "it", possessive = "its";
   if (kind.name == "person") {
@@ -120,7 +120,8 @@ std::string describe_entity(Maker& maker, Random& random, std::vector<Asked>& as
     const Fact& fact = kind.facts[i];
     const std::string value = maker.value_of(fact);
     text.append(" ").append(fill(random.pick(fact.sentences), name, pronoun, possessive, value));
-    asked.push_back({fill(random.pick(fact.questions), name, pronoun, possessive, value), value});
+    asked.push_back({fill(random.pick(fact.questions), name, pronoun, possessive, value), value,
+                     with_other ? maker.value_of(fact) : ""});
   }
   return text;
 }
@@ -131,43 +132,91 @@ size_t occurrences(const std::string& text, const std::string& part) {
   return count;
 }
 
+Passage demonstrations(const SynthOptions& options, int64_t index) {
+  Random random(options.seed, "synth/icl/" + options.split, static_cast<uint64_t>(index));
+  Maker maker(random, options.split);
+  std::vector<const Words*> categories = {&names().animals, &names().foods,     &names().jobs,  &names().colours,
+                                          &names().sports,  &names().countries, &names().cities};
+  random.shuffle(categories);
+  const Words labels = {maker.invented(names().thing_ends), maker.invented(names().thing_ends)};
+  const auto draw = [&](int64_t n) {  // words with their labels, both categories in turn, in random order
+    std::vector<std::pair<std::string, std::string>> out;
+    for (int64_t i = 0; i < n; ++i) {
+      const auto side = static_cast<size_t>(i % 2);
+      out.emplace_back(maker.pick(*categories[side]), labels[side]);
+    }
+    random.shuffle(out);
+    return out;
+  };
+  constexpr int64_t shown = 12;
+  Passage passage;
+  for (const auto& [word, label] : draw(shown))
+    passage.context += cat(passage.context.empty() ? "" : "\n", word, ": ", label);
+  for (const auto& [word, label] : draw(options.questions)) {
+    passage.questions.push_back(
+        {cat("icl-", options.split, "-", options.seed, "-", index, "-", passage.questions.size()),
+         cat("What is the label of ", word, "?"),
+         {label},
+         labels});
+  }
+  return passage;
+}
+
+// A question about a passage as one that names an answer.
+Question yes_no(const Asked& asked, const std::string& id, Random& random) {
+  const bool right = random.below(2) == 0;
+  return {id,
+          cat(asked.question, " Is it ", right ? asked.answer : asked.other, "?"),
+          {right ? "yes" : "no"},
+          {"yes", "no"}};
+}
+
 }  // namespace
 
 Passage synth_passage(const SynthOptions& options, int64_t index) {
+  if (options.kind == "icl") return demonstrations(options, index);
+  const bool is_yes_no = options.kind == "yes-no";
   Random random(options.seed, "synth/" + options.split, static_cast<uint64_t>(index));
   while (true) {
     Maker maker(random, options.split);
     std::vector<Asked> asked;
     std::vector<std::string> texts;
-    for (int64_t i = 0; i < options.entities; ++i) texts.push_back(describe_entity(maker, random, asked));
+    for (int64_t i = 0; i < options.entities; ++i) texts.push_back(describe_entity(maker, random, is_yes_no, asked));
     random.shuffle(texts);
     Passage passage{join(texts, " "), {}};
     random.shuffle(asked);
-    for (const auto& [question, answer] : asked) {
+    for (const Asked& fact : asked) {
       const auto made = static_cast<int64_t>(passage.questions.size());
       if (made == options.questions) break;
-      if (occurrences(passage.context, answer) != 1) continue;  // an answer stands once, also inside words
-      passage.questions.push_back(
-          {cat("synth-", options.split, "-", options.seed, "-", index, "-", made), question, {answer}});
+      if (occurrences(passage.context, fact.answer) != 1) continue;  // an answer stands once, also inside words
+      const std::string id = cat("synth-", options.split, "-", options.seed, "-", index, "-", made);
+      passage.questions.push_back(is_yes_no ? yes_no(fact, id, random)
+                                            : Question{id, fact.question, {fact.answer}, {}});
     }
     if (static_cast<int64_t>(passage.questions.size()) == options.questions) return passage;
   }
 }
 
 void write_synth(std::ostream& out, const SynthOptions& options) {
-  out << Json{{"header", {{"dataset", "generated fact recall"}, {"split", options.split}, {"seed", options.seed}}}}
+  out << Json{{"header",
+               {{"dataset", cat("generated ", options.kind == "recall" ? "fact recall" : options.kind)},
+                {"split", options.split},
+                {"seed", options.seed}}}}
              .dump()
       << '\n';
   for (int64_t i = 0; i < options.count; ++i) {
     const Passage passage = synth_passage(options, i);
     Json qas = Json::array();
     for (const auto& question : passage.questions) {
-      const size_t at = passage.context.find(question.answers[0]);
-      const Json span = Json::array({at, at + question.answers[0].size() - 1});
-      qas.push_back({{"qid", question.id},
-                     {"question", question.text},
-                     {"answers", question.answers},
-                     {"detected_answers", {{{"text", question.answers[0]}, {"char_spans", Json::array({span})}}}}});
+      Json qa = {{"qid", question.id}, {"question", question.text}, {"answers", question.answers}};
+      if (options.kind == "recall") {
+        const size_t at = passage.context.find(question.answers[0]);
+        const Json span = Json::array({at, at + question.answers[0].size() - 1});
+        qa["detected_answers"] = {{{"text", question.answers[0]}, {"char_spans", Json::array({span})}}};
+      } else {
+        qa["options"] = question.options;
+      }
+      qas.push_back(std::move(qa));
     }
     out << Json{{"id", cat("synth-", options.split, "-", options.seed, "-", i)},
                 {"context", passage.context},

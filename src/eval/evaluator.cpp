@@ -6,6 +6,7 @@
 #include "precis/config/schema.h"
 #include "precis/core/error.h"
 #include "precis/core/log.h"
+#include "precis/core/process.h"
 #include "precis/core/progress.h"
 #include "precis/core/strings.h"
 #include "precis/train/run_folder.h"
@@ -42,58 +43,113 @@ std::string unique_name(const std::string& name, const std::string& suffix, std:
   return unique;
 }
 
+// Mean pooling around the frozen decoder, nothing trained: what any learned compressor must beat.
+std::shared_ptr<Compressor> untrained_mean_pool(const Config& config, int64_t ratio, const CompressorRegistry& registry,
+                                                std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer) {
+  CompressorConfig c = compressor_defaults("mean-pool");
+  c.ratio = ratio;
+  c.segment_length = config.compressor.segment_length;
+  c.lora.rank = 0;
+  c.projector = "none";
+  return registry.make(c, surroundings_of(std::move(decoder), tokenizer, 1));
+}
+
+class Evaluation {
+ public:
+  Evaluation(const Config& config, const CompressorRegistry& registry, std::shared_ptr<const Decoder> decoder,
+             const Tokenizer& tokenizer)
+      : config_(config), registry_(registry), decoder_(std::move(decoder)), tokenizer_(tokenizer) {}
+
+  Report run() {
+    report_.environment = environment_json(config_);
+    report_.bootstrap_samples = config_.eval.bootstrap_samples;
+    report_.passages = read_qa(config_.data.eval);
+    report_.questions = list_questions(report_.passages, config_.eval.limit);
+    // Everything is loaded before anything is answered, so that a bad folder costs no time.
+    for (const auto& path : config_.eval.compressors)
+      compressors_.push_back(load_compressor(path, registry_, decoder_, tokenizer_));
+    for (size_t i = 0; i < compressors_.size(); ++i) add_compressor(*compressors_[i], config_.eval.compressors[i]);
+    for (const auto& reference : config_.eval.references) add_reference(reference);
+    return std::move(report_);
+  }
+
+ private:
+  void add_compressor(Compressor& compressor, const fs::path& run) {
+    const std::unique_ptr<Reading> reading = read_memory(compressor, tokenizer_, with_own_templates(config_, run));
+    for (const int64_t ratio : compressor.config().ratio.values) {
+      compressor.set_ratio(ratio);
+      add({.name = unique_name(cat(compressor.config().method, "-", ratio), run.filename(), names_),
+           .method = compressor.config().method,
+           .ratio = ratio,
+           .prompt = "memory + query",
+           .curve = ratio == compressor.config().ratio ? read_curve(run) : Json::array()},
+          *reading);
+    }
+  }
+
+  void add_reference(const std::string& reference) {
+    const bool shortened = reference != "full" && reference != "none";
+    std::vector<int64_t> ratios = {0};
+    if (shortened) ratios = ratios_of_references();
+    for (const int64_t ratio : ratios) {
+      const std::string base = reference == "mean-pool" ? "untrained-mean-pool" : reference;
+      ReportRow row{.name = unique_name(shortened ? cat(base, "-", ratio) : base, "", names_),
+                    .method = base,
+                    .ratio = ratio,
+                    .prompt = config_.eval.prompt.name};
+      if (reference == "mean-pool") {
+        row.prompt = "memory + query";
+        const auto compressor = untrained_mean_pool(config_, ratio, registry_, decoder_, tokenizer_);
+        add(std::move(row), *read_memory(*compressor, tokenizer_, config_));
+      } else {
+        add(std::move(row), *read_text(*decoder_, tokenizer_, config_, reference, ratio));
+      }
+    }
+  }
+
+  // Every ratio that a compressor has, or eval.truncate_ratio.
+  std::vector<int64_t> ratios_of_references() const {
+    if (config_.eval.truncate_ratio > 0) return {config_.eval.truncate_ratio};
+    std::set<int64_t> ratios;
+    for (const auto& compressor : compressors_) {
+      const auto& own = compressor->config().ratio.values;
+      ratios.insert(own.begin(), own.end());
+    }
+    if (ratios.empty()) return config_.compressor.ratio.values;
+    return {ratios.begin(), ratios.end()};
+  }
+
+  void add(ReportRow row, Reading& reading) {
+    reset_peak_resident_bytes();
+    for (const auto& task : config_.eval.tasks) {
+      Progress progress(cat("eval ", row.name, " ", task), static_cast<double>(count_items(task, report_.questions)),
+                        "items");
+      auto scores = run_task(task, reading, tokenizer_, config_, report_.questions,
+                             [&](int64_t done) { progress.update(static_cast<double>(done)); });
+      if (!scores) continue;
+      std::vector<std::string> shown;
+      for (const auto& measure : scores->measures) shown.push_back(cat(measure.name, " ", fixed(value_of(measure), 1)));
+      log::info(cat(row.name, ", ", task, ": ", join(shown, ", ")));
+      row.tasks.push_back(std::move(*scores));
+    }
+    row.peak_bytes = peak_resident_bytes();
+    report_.rows.push_back(std::move(row));
+  }
+
+  const Config& config_;
+  const CompressorRegistry& registry_;
+  std::shared_ptr<const Decoder> decoder_;
+  const Tokenizer& tokenizer_;
+  std::vector<std::shared_ptr<Compressor>> compressors_;
+  std::set<std::string> names_;
+  Report report_;
+};
+
 }  // namespace
 
 Report evaluate(const Config& config, const CompressorRegistry& registry, std::shared_ptr<const Decoder> decoder,
                 const Tokenizer& tokenizer) {
-  Report report;
-  report.environment = environment_json(config);
-  report.passages = read_qa(config.data.eval);
-  report.questions = list_questions(report.passages, config.eval.limit);
-  // Everything is loaded before anything is answered, so that a bad folder costs no time.
-  std::vector<std::shared_ptr<Compressor>> compressors;
-  for (const auto& path : config.eval.compressors)
-    compressors.push_back(load_compressor(path, registry, decoder, tokenizer));
-  std::set<std::string> names;
-  const auto add = [&](ReportRow row, const std::function<AnswerSet(const OnProgress&)>& answer) {
-    Progress progress("eval " + row.name, static_cast<double>(report.questions.size()), "questions");
-    AnswerSet answers = answer([&](int64_t done) { progress.update(static_cast<double>(done)); });
-    row.score = score_answers(report.questions, answers.texts);
-    row.cost = answers.cost;
-    row.answers = std::move(answers.texts);
-    log::info(cat(row.name, ": EM ", fixed(row.score.em, 1), ", F1 ", fixed(row.score.f1, 1), " on ",
-                  row.score.questions, " questions"));
-    report.rows.push_back(std::move(row));
-  };
-  for (size_t i = 0; i < compressors.size(); ++i) {
-    Compressor& compressor = *compressors[i];
-    const fs::path run = config.eval.compressors[i];
-    const Config own = with_own_templates(config, run);
-    for (const int64_t ratio : compressor.config().ratio.values) {
-      compressor.set_ratio(ratio);
-      ReportRow row{.name = unique_name(cat(compressor.config().method, "-", ratio), run.filename(), names),
-                    .method = compressor.config().method,
-                    .ratio = ratio,
-                    .prompt = "memory + query",
-                    .curve = ratio == compressor.config().ratio ? read_curve(run) : Json::array()};
-      add(std::move(row),
-          [&](const OnProgress& p) { return answer_from_memory(compressor, tokenizer, own, report.questions, p); });
-    }
-  }
-  const int64_t ratio = config.eval.truncate_ratio > 0 ? config.eval.truncate_ratio
-                        : compressors.empty()          ? int64_t{config.compressor.ratio}
-                                                       : int64_t{compressors[0]->config().ratio};
-  for (const auto& reference : config.eval.references) {
-    const int64_t shown = reference == "truncate" ? ratio : 0;
-    ReportRow row{.name = unique_name(shown > 0 ? cat(reference, "-", shown) : reference, "", names),
-                  .method = reference,
-                  .ratio = shown,
-                  .prompt = config.eval.prompt.name};
-    add(std::move(row), [&](const OnProgress& p) {
-      return answer_from_text(*decoder, tokenizer, config, reference, ratio, report.questions, p);
-    });
-  }
-  return report;
+  return Evaluation(config, registry, std::move(decoder), tokenizer).run();
 }
 
 }  // namespace precis

@@ -86,26 +86,30 @@ RougeScore rouge(const std::string& prediction, const std::string& reference) {
           f1(static_cast<double>(longest_common_subsequence(p, r)), p.size(), r.size())};
 }
 
-void Bleu::add(const std::string& prediction, const std::string& reference) {
+constexpr size_t bleu_orders = 4;
+
+std::vector<double> bleu_counts(const std::string& prediction, const std::string& reference) {
   const Words p = bleu_words(prediction), r = bleu_words(reference);
-  prediction_words_ += static_cast<int64_t>(p.size());
-  reference_words_ += static_cast<int64_t>(r.size());
-  for (size_t n = 1; n <= orders; ++n) {
-    common_[n - 1] += common_runs(p, r, n);
-    total_[n - 1] += static_cast<int64_t>(p.size() >= n ? p.size() - n + 1 : 0);
+  std::vector<double> counts(2 * bleu_orders + 2);
+  for (size_t n = 1; n <= bleu_orders; ++n) {
+    counts[n - 1] = static_cast<double>(common_runs(p, r, n));
+    counts[bleu_orders + n - 1] = static_cast<double>(p.size() >= n ? p.size() - n + 1 : 0);
   }
+  counts[2 * bleu_orders] = static_cast<double>(p.size());
+  counts[2 * bleu_orders + 1] = static_cast<double>(r.size());
+  return counts;
 }
 
-double Bleu::score() const {
-  if (std::all_of(common_.begin(), common_.end(), [](int64_t n) { return n == 0; })) return 0;
+double bleu_score(const std::vector<double>& counts) {
+  const double *common = counts.data(), *total = common + bleu_orders;
+  if (std::all_of(common, total, [](double n) { return n == 0; })) return 0;
   double logs = 0, smoothing = 1;
-  for (size_t n = 0; n < orders; ++n) {
-    if (total_[n] == 0) return 0;  // the texts are shorter than n words
-    double precision = static_cast<double>(common_[n]) / static_cast<double>(total_[n]);
-    if (common_[n] == 0) precision = 1 / ((smoothing *= 2) * static_cast<double>(total_[n]));
-    logs += std::log(precision) / orders;
+  for (size_t n = 0; n < bleu_orders; ++n) {
+    if (total[n] == 0) return 0;  // the texts are shorter than n words
+    const double precision = common[n] == 0 ? 1 / ((smoothing *= 2) * total[n]) : common[n] / total[n];
+    logs += std::log(precision) / bleu_orders;
   }
-  const double ratio = static_cast<double>(reference_words_) / static_cast<double>(prediction_words_);
+  const double ratio = counts[2 * bleu_orders + 1] / counts[2 * bleu_orders];
   return 100 * std::min(1.0, std::exp(1 - ratio)) * std::exp(logs);
 }
 

@@ -4,6 +4,7 @@
 
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
+#include "precis/nn/recompute.h"
 #include "precis/nn/rms_norm.h"
 #include "precis/nn/swiglu.h"
 
@@ -63,12 +64,32 @@ Tensor Decoder::finish_layer(const Layer& layer, int64_t index, const Tensor& re
   return x + linear(lora, index, {{"down_proj", D}}, inner, layer.down, layer.down_bias);
 }
 
+namespace {
+
+// A layer as a block that can be run again: with the adapters' tensors, and with the same dropout masks.
+std::vector<Tensor> run_layer_block(const Block& block, const std::vector<Tensor>& inputs, const LoraSet* lora,
+                                    int64_t layer) {
+  if (lora == nullptr) return run_block(block, inputs, {});
+  const auto replay = [block, lora, generator = lora->dropout_generator(),
+                       first = std::make_shared<bool>(true)](const std::vector<Tensor>& given) {
+    if (std::exchange(*first, false)) return block(given);
+    const LoraSet::UseGenerator same_masks(*lora, generator);
+    return block(given);
+  };
+  return run_block(replay, inputs, lora->layer_tensors(layer));
+}
+
+}  // namespace
+
 Tensor Decoder::run_layer(int64_t index, const Tensor& x, const RopeTable& table, const AttentionPlan& plan,
                           const LoraSet* lora) const {
-  const Layer& layer = layers_[static_cast<size_t>(index)];
-  const Heads h = project(layer, index, x, table, lora);
-  const Tensor residual = x.narrow(1, plan.first_output_row, x.size(1) - plan.first_output_row);
-  return finish_layer(layer, index, residual, attend(h.q, h.k, h.v, plan), lora);
+  const auto block = [this, index, table, plan, lora](const std::vector<Tensor>& in) -> std::vector<Tensor> {
+    const Layer& layer = layers_[static_cast<size_t>(index)];
+    const Heads h = project(layer, index, in[0], table, lora);
+    const Tensor residual = in[0].narrow(1, plan.first_output_row, in[0].size(1) - plan.first_output_row);
+    return {finish_layer(layer, index, residual, attend(h.q, h.k, h.v, plan), lora)};
+  };
+  return run_layer_block(block, {x}, lora, index).front();
 }
 
 Tensor Decoder::hidden(const DecoderInput& input, KvCache* cache) const {
@@ -97,18 +118,27 @@ Tensor Decoder::hidden(const DecoderInput& input, KvCache* cache) const {
   };
   Tensor x = input.rows.to(dtype_);
   for (int64_t i = 0; i < config_.layers; ++i) {
-    const Layer& layer = layers_[static_cast<size_t>(i)];
-    Heads h = project(layer, i, x, table, nullptr);
-    if (cache != nullptr) {
-      const LayerKv all = cache->append(static_cast<size_t>(i), h.k, h.v);
-      h.k = all.k;
-      h.v = all.v;
-    } else if (past != nullptr) {
+    const AttentionPlan& plan = plan_for(config_.window[static_cast<size_t>(i)]);
+    // in: the rows, and what stands before them as keys and values
+    const auto block = [this, i, table, plan, cache](const std::vector<Tensor>& in) -> std::vector<Tensor> {
+      const Layer& layer = layers_[static_cast<size_t>(i)];
+      Heads h = project(layer, i, in[0], table, nullptr);
+      if (cache != nullptr) {
+        const LayerKv all = cache->append(static_cast<size_t>(i), h.k, h.v);
+        h.k = all.k;
+        h.v = all.v;
+      } else if (in.size() > 1) {
+        h.k = torch::cat({in[1], h.k}, 2);
+        h.v = torch::cat({in[2], h.v}, 2);
+      }
+      return {finish_layer(layer, i, in[0], attend(h.q, h.k, h.v, plan), nullptr)};
+    };
+    std::vector<Tensor> inputs = {x};
+    if (past != nullptr) {
       const LayerKv& before = past->layers[static_cast<size_t>(i)];
-      h.k = torch::cat({before.k, h.k}, 2);
-      h.v = torch::cat({before.v, h.v}, 2);
+      inputs.insert(inputs.end(), {before.k, before.v});
     }
-    x = finish_layer(layer, i, x, attend(h.q, h.k, h.v, plan_for(config_.window[static_cast<size_t>(i)])), nullptr);
+    x = (cache == nullptr ? run_block(block, inputs, {}) : block(inputs)).front();
   }
   if (cache != nullptr) cache->advance(input.lengths);
   return norm(x, final_norm_);
@@ -145,10 +175,17 @@ std::vector<LayerKv> Decoder::encode_keys_values(const EncoderPass& pass, const 
   std::vector<LayerKv> out;
   Tensor x = pass.rows.to(dtype_);
   for (int64_t i = 0; i < config_.layers; ++i) {
-    const Layer& layer = layers_[static_cast<size_t>(i)];
-    const Heads h = project(layer, i, x, table, pass.lora);
-    out.push_back({h.k.gather(2, at), h.v.gather(2, at)});
-    if (i + 1 < config_.layers) x = finish_layer(layer, i, x, attend(h.q, h.k, h.v, pass.plan), pass.lora);
+    const bool is_last = i + 1 == config_.layers;
+    const auto block = [this, i, table, at, is_last, pass](const std::vector<Tensor>& in) -> std::vector<Tensor> {
+      const Layer& layer = layers_[static_cast<size_t>(i)];
+      const Heads h = project(layer, i, in[0], table, pass.lora);
+      std::vector<Tensor> made = {h.k.gather(2, at), h.v.gather(2, at)};
+      if (!is_last) made.push_back(finish_layer(layer, i, in[0], attend(h.q, h.k, h.v, pass.plan), pass.lora));
+      return made;
+    };
+    const std::vector<Tensor> made = run_layer_block(block, {x}, pass.lora, i);
+    out.push_back({made[0], made[1]});
+    if (!is_last) x = made[2];
   }
   return out;
 }

@@ -28,7 +28,7 @@ std::shared_ptr<const Decoder> Decoder::shape_only(DecoderConfig config) {
 
 Decoder::Decoder(DecoderConfig config, const Checkpoint& checkpoint, at::ScalarType dtype, at::Device device)
     : config_(std::move(config)), dtype_(dtype), device_(device), fingerprint_(checkpoint.fingerprint()) {
-  const torch::NoGradGuard no_gradient;
+  // Gradients flow through what follows, for a checkpoint whose tensors require them (train/pretrain.h).
   std::set<std::string> used;
   const auto read = [&](const std::string& name, at::IntArrayRef shape) {
     used.insert(name);

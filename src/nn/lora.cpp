@@ -33,6 +33,17 @@ std::optional<size_t> LoraSet::index_of(const std::string& target) const {
   return static_cast<size_t>(found - targets_.begin());
 }
 
+std::optional<at::Generator> LoraSet::dropout_generator() const {
+  if (!is_training() || options_.dropout == 0 || !dropout_generator_) return dropout_generator_;
+  return dropout_generator_->clone();
+}
+
+std::vector<Tensor> LoraSet::layer_tensors(int64_t layer) const {
+  std::vector<Tensor> out;
+  for (const auto& [a, b] : pairs_[static_cast<size_t>(layer)]) out.insert(out.end(), {a, b});
+  return out;
+}
+
 Tensor LoraSet::apply(int64_t layer, const std::vector<Part>& parts, const Tensor& x, const Tensor& weight,
                       const Tensor& bias) const {
   std::vector<LoraSlice> slices;

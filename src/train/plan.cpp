@@ -1,6 +1,7 @@
 #include "precis/train/plan.h"
 
 #include "precis/core/error.h"
+#include "precis/train/throughput.h"
 #include "precis/train/trainer.h"
 
 namespace precis {
@@ -20,6 +21,43 @@ DecoderConfig decoder_shape(const Config& config) {
   return decoder_config_from_hugging_face(read_json(file), file.string());
 }
 
+// Rows of the passes of a micro-batch whose contexts and tasks are as long as they may be.
+PassRows longest_rows(const Config& config, const ObjectiveConfig& o, int64_t entries) {
+  const DataConfig& d = config.data;
+  const int64_t contexts = config.train.micro_batch > 0 ? std::min(config.train.micro_batch, config.train.batch)
+                                                        : config.train.batch,
+                in_front = config.compressor.carrier == "kv" ? 0 : entries;
+  PassRows rows{.encoder = contexts * (d.max_context_tokens + entries),
+                .encoder_takes_gradient = config.compressor.lora.rank > 0,
+                .recompute = config.train.recompute};
+  const auto add = [&](double weight, int64_t tasks, int64_t tokens) {  // objectives go through one after the other
+    if (weight <= 0) return;
+    rows.decoder = std::max(rows.decoder, contexts * tasks * (in_front + tokens));
+    rows.supervised = std::max(rows.supervised, contexts * tasks * tokens);
+  };
+  add(o.ae, 1, d.max_context_tokens);
+  add(o.lm, 1, d.continuation_tokens);
+  add(o.qa, d.questions_per_context, d.max_task_tokens);
+  if (o.distill_task == "qa") add(o.distill, d.questions_per_context, d.max_task_tokens);
+  if (o.distill_task == "lm") add(o.distill, 1, d.continuation_tokens);
+  return rows;
+}
+
+// Encoder and decoder rows of a whole step, the longest case: joint objectives each go through both.
+int64_t longest_step_rows(const Config& config, const ObjectiveConfig& o, int64_t entries) {
+  int64_t rows = 0;
+  for (const auto& [weight, single] :
+       {std::pair{o.ae, ObjectiveConfig{.ae = 1, .qa = 0}}, std::pair{o.lm, ObjectiveConfig{.lm = 1, .qa = 0}},
+        std::pair{o.qa + o.distill, ObjectiveConfig{}}}) {
+    if (weight <= 0) continue;
+    Config whole = config;
+    whole.train.micro_batch = 0;
+    const PassRows own = longest_rows(whole, single, entries);
+    rows = o.mix == "joint" ? rows + own.encoder + own.decoder : std::max(rows, own.encoder + own.decoder);
+  }
+  return rows;
+}
+
 }  // namespace
 
 Json training_plan(const Config& config, const CompressorRegistry& registry) {
@@ -32,11 +70,20 @@ Json training_plan(const Config& config, const CompressorRegistry& registry) {
   const bool kv = config.compressor.carrier == "kv";
   const int64_t values_per_entry = kv ? shape.layers * 2 * shape.kv_heads * shape.head_dim : shape.hidden;
   const TrainConfig& t = config.train;
+  const at::Device device(config.model.device == "cuda" && at::hasCUDA() ? at::kCUDA : at::kCPU);
+  const at::ScalarType dtype = resolve_dtype(config.model.dtype, device);
+  const auto value_bytes = static_cast<int64_t>(c10::elementSize(dtype));
+  const double peak = matrix_peak(dtype, device);
+  constexpr double assumed_share_of_peak = 0.35;
   Json stages = Json::array();
   int64_t steps = 0;
+  double activations = 0, operations = 0;
   for (const auto& stage : stages_of(config)) {
     steps += stage.steps;
     const ObjectiveConfig& o = stage.objectives;
+    activations = std::max(activations, activation_bytes(shape, value_bytes, longest_rows(config, o, entries)));
+    operations +=
+        static_cast<double>(stage.steps * longest_step_rows(config, o, entries)) * training_operations_per_token(shape);
     stages.push_back(
         {{"name", stage.name},
          {"steps", stage.steps},
@@ -65,7 +112,18 @@ Json training_plan(const Config& config, const CompressorRegistry& registry) {
           {"contexts", steps * t.batch},
           {"context_tokens_at_most", steps * t.batch * context},
           {"clip", t.clip},
-          {"bytes_of_trained_tensors_gradients_and_moments", 16 * trained}};
+          {"memory_at_most",
+           {{"dtype", c10::toString(dtype)},
+            {"frozen_weights_bytes", frozen * value_bytes},
+            {"trained_tensors_gradients_and_moments_bytes", 16 * trained},
+            {"activations_bytes", static_cast<int64_t>(activations)},
+            {"recompute", t.recompute},
+            {"sum_bytes", static_cast<int64_t>(activations) + frozen * value_bytes + 16 * trained}}},
+          {"time_at_most",
+           {{"operations", operations},
+            {"matrix_peak_operations_per_second_here", peak},
+            {"assumed_share_of_peak", assumed_share_of_peak},
+            {"seconds", operations / (peak * assumed_share_of_peak)}}}};
 }
 
 }  // namespace precis

@@ -28,7 +28,7 @@ bool may_change(const std::string& key, const std::vector<std::string>& allowed)
                                                 "data.eval",           "model.path",
                                                 "tokenizer.path"};
   if (std::find(allowed.begin(), allowed.end(), key) != allowed.end()) return true;
-  return key.starts_with("eval.") || key.starts_with("bench.") ||
+  return key.starts_with("eval.") || key.starts_with("bench.") || key.starts_with("sweep.") ||
          std::find(free.begin(), free.end(), key) != free.end();
 }
 

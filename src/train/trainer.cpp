@@ -14,6 +14,7 @@
 #include "precis/core/progress.h"
 #include "precis/core/random.h"
 #include "precis/core/strings.h"
+#include "precis/nn/recompute.h"
 #include "precis/train/run_folder.h"
 #include "precis/train/throughput.h"
 #include "step.h"
@@ -46,6 +47,7 @@ class TrainingRun {
       first_step_.push_back(total_steps_);
       total_steps_ += stage.settings.steps;
       hasher.update(stage.data->hash());
+      require_tasks(stage);
     }
     state_.data_hash = hasher.hex();
     if (group_.leads()) {
@@ -78,6 +80,12 @@ class TrainingRun {
   }
 
  private:
+  // Error now and not after hours, if a stage's data has nothing for one of its objectives.
+  void require_tasks(const TrainingStage& stage) const {
+    ObjectiveConfig all = stage.settings.objectives;
+    all.mix = "joint";
+    for (const auto& objective : objectives_of(all, 0, 0)) stage.data->require(objective.task);
+  }
   bool by_time() const { return train_.max_seconds > 0; }
   bool is_done() const {
     return state_.step >= total_steps_ || (by_time() && state_.train_seconds >= train_.max_seconds) ||
@@ -159,6 +167,7 @@ class TrainingRun {
     learning_rate_ = learning_rate(settings, train_.final_lr_share, state_.step - first_step_[now], stage_progress());
     const auto& ratios = compressor_.config().ratio.values;
     if (ratios.size() > 1) compressor_.set_ratio(Random(seed, "ratio", step).pick(ratios));
+    const RecomputeGuard recompute(train_.recompute);
     const StepResult result =
         compute_gradients(compressor_, optimizer_, work, settings.objectives, Random(seed, "dropout", step).next(),
                           train_.clip, group_, window_.parts);

@@ -52,6 +52,18 @@ expect 2 'no questions' "$precis" score empty.jsonl predictions.json
 expect 2 'nothing that precis knows' "$precis" inspect "$work"
 printf 'short' > t.safetensors
 expect 2 'too short' "$precis" inspect t.safetensors
+# Corpora: packed and plain, prepared once; what is there is not done again.
+mkdir books && for i in 1 2 3; do for j in $(seq 60); do echo "Book $i, line $j, tells of the river and of the town behind it."; done > books/$i.txt; done
+gzip -k books/1.txt && mv books/1.txt books/4.md && printf '{"context": "a passage"}\n' > passages.jsonl
+if [ -f "$model" ]; then
+  expect 0 'tokens of 4 documents in 1 shards' "$precis" prepare books --tokenizer "$model" --out corpus
+  expect 0 '"documents":4' "$precis" prepare books --tokenizer "$model" --out corpus --json
+  expect 2 'the folder holds another corpus: "field" differs' "$precis" prepare books --tokenizer "$model" --out corpus --field context
+  expect 0 'of 1 documents' "$precis" prepare passages.jsonl --field context --tokenizer "$model" --out passages
+  expect 2 'the key "text" is missing' "$precis" prepare passages.jsonl --tokenizer "$model" --out passages2
+  expect 2 'no such file' "$precis" prepare 'none*.txt' --tokenizer "$model" --out none
+fi
+
 # No room left: a resource error, and nothing half-written stays behind.
 expect 3 'File too large' bash -c 'trap "" XFSZ; ulimit -f 8; exec "$0" synth --out big.jsonl --count 2000 --seed 1' "$precis"
 [ -z "$(ls -A | grep big)" ] || { echo "FAIL: a failed write left $(ls -A | grep big)"; failures=$((failures + 1)); }
@@ -76,6 +88,23 @@ else
   expect 0 'already finished' "$precis" train run.dir=run train.steps=3 "${small[@]}"
   expect 2 'compressor.ratio was 4, is 8' "$precis" train run.dir=run compressor.ratio=8 "${small[@]}"
   expect 0 '"finished": true' "$precis" inspect run
+  # A prepared corpus instead of questions; its own plan; and what it cannot be used for.
+  expect 0 '"steps":2' "$precis" train run.dir=lm train.steps=2 "${small[@]}" data.train=corpus train.objectives.qa=0 train.objectives.lm=1 data.max_context_tokens=64 data.continuation_tokens=16 train.recompute=true
+  expect 2 'a prepared corpus has no questions' "$precis" train run.dir=lm2 train.steps=2 "${small[@]}" data.train=corpus
+  expect 2 'one stage' "$precis" train run.dir=lm2 train.steps=2 "${small[@]}" data.train=corpus,train.jsonl
+  expect 0 '"sum_bytes"' "$precis" train --dry-run "${small[@]:0:${#small[@]}-1}"
+  expect 0 '"matrix_peak_operations_per_second_here"' "$precis" train --dry-run "${small[@]:0:${#small[@]}-1}"
+  # A folder that may not be written (as nobody, since root may write anywhere): an error, the checkpoint stays.
+  chmod 755 "$work" && cp -r run locked && chmod -R a+rX . && chmod -R a-w locked
+  nobody=()
+  [ "$(id -u)" -ne 0 ] || nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+  if "${nobody[@]}" test -r "$model" -a -x "$precis" 2>/dev/null; then
+    expect 2 'ermission denied' "${nobody[@]}" "$precis" train run.dir=locked train.steps=6 "${small[@]}"
+    checks=$((checks + 1))
+    diff -r run locked >/dev/null || { echo "FAIL: a folder that may not be written has changed"; failures=$((failures + 1)); }
+  else
+    echo "the read-only folder is left out: nobody may not read the program here"
+  fi
   expect 0 'em_percent' "$precis" eval model.path="$model" data.eval=eval.jsonl eval.limit=4 eval.compressors=run run.dir=report --json
   for file in report.json report.md predictions/pic-4.json predictions/full.json predictions/none.json predictions/truncate-4.json; do
     [ -s "report/$file" ] || { echo "FAIL: report/$file is missing"; failures=$((failures + 1)); }
@@ -150,6 +179,8 @@ else
   same theirs/config.json again/config.json "fields after a round trip"
   expect 0 'adapter' "$precis" export icae --to peft --out adapter
   expect 0 'pic at 4x' "$precis" import adapter --from peft --out adapted --model "$model" compressor.method=pic
+  printf '{"compressor": {"method": "icae", "segment_length": 64, "slots": 8}}' > around.json
+  expect 0 'icae at 8x' "$precis" import adapter --from peft --config around.json --out adapted2 --model "$model"
   mkdir adapter_as_model && cp adapter/adapter_model.safetensors adapter_as_model/model.safetensors && echo '{}' > adapter_as_model/config.json
   expect 2 'no compressor of the ComprExIT repository' "$precis" import adapter_as_model --from comprexit --out x --model "$model"
   expect 2 'no such compressor' "$precis" export run --to comprexit --out x

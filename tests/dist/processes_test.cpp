@@ -115,6 +115,25 @@ TEST(Processes, TwoAndThreeEqualOne) {
   }
 }
 
+TEST(Processes, TwoEqualOneForOtherMethodsAndInStages) {
+  const std::string stages =
+      R"(train.stages=[{"steps":10,"objectives":{"lm":1,"ae":0.5}},{"steps":10,"objectives":{"qa":1,"distill":0.5}}])";
+  const std::vector<std::vector<std::string>> cases = {
+      {"compressor.method=sac", stages},
+      {"compressor.method=icae", "compressor.carrier=embedding", "compressor.projector=mlp", stages},
+      {"compressor.method=comprexit", "compressor.carrier=embedding", "compressor.projector=mlp",
+       "compressor.lora.rank=0", "compressor.comprexit.window=32", "train.micro_batch=2"}};
+  for (const auto& overrides : cases) {
+    const testing::TemporaryFolder folder;
+    auto all = settings;
+    all.insert(all.end(), overrides.begin(), overrides.end());
+    testing::run_training(testing::training_config(folder / "one", all));
+    Processes processes(2, folder / "two", all);
+    expect_done(processes);
+    EXPECT_LT(difference(folder / "one", folder / "two"), 1e-5) << overrides.front();
+  }
+}
+
 TEST(Processes, ACheckpointGoesOnWithAnyNumber) {
   const testing::TemporaryFolder folder;
   testing::run_training(testing::training_config(folder / "one", settings));

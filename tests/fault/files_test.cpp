@@ -5,7 +5,7 @@
 #include "precis/compress/checkpoint.h"
 #include "precis/core/gguf.h"
 #include "precis/core/strings.h"
-#include "precis/data/batches.h"
+#include "precis/data/passage_set.h"
 #include "precis/train/run_folder.h"
 #include "precis/weights/dequantize.h"
 #include "support.h"

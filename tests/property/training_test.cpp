@@ -2,9 +2,12 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <chrono>
+
 #include "precis/compress/checkpoint.h"
 #include "precis/config/schema.h"
 #include "precis/core/strings.h"
+#include "precis/data/corpus_windows.h"
 #include "precis/data/synth.h"
 #include "precis/train/objective.h"
 #include "precis/train/run_folder.h"
@@ -88,7 +91,7 @@ TEST(Training, AFolderInUseIsRefused) {
 TEST(Training, BatchesAreAPureFunctionOfSeedAndStep) {
   const auto tokenizer = letter_tokenizer();
   const Config config = config_for("unused");
-  const TrainingSet data(passages(), *tokenizer, config.data, false);
+  const PassageSet data(passages(), *tokenizer, config.data, false);
   for (const Task task : {Task::ae, Task::lm, Task::qa}) {
     const auto a = data.batch(1, 7, 3, task), b = data.batch(1, 7, 3, task), c = data.batch(1, 8, 3, task);
     EXPECT_TRUE(a.context.ids.equal(b.context.ids) && a.task.ids.equal(b.task.ids) &&
@@ -99,7 +102,7 @@ TEST(Training, BatchesAreAPureFunctionOfSeedAndStep) {
 
 TEST(Training, PartsOfABatchAreWhatTheWholeBatchHas) {
   const auto tokenizer = letter_tokenizer();
-  const TrainingSet data(passages(), *tokenizer, config_for("unused").data, false);
+  const PassageSet data(passages(), *tokenizer, config_for("unused").data, false);
   for (const Task task : {Task::ae, Task::lm, Task::qa}) {
     const auto whole = data.batch(1, 3, 5, task), front = data.batch(1, 3, 5, task, 0, 2),
                back = data.batch(1, 3, 5, task, 2, 3);
@@ -137,6 +140,103 @@ TEST(Training, MicroBatchesEqualOneLargeBatch) {
     options.push_back(cat("train.micro_batch=", micro));
     EXPECT_LT(largest_difference(whole, trained_after(folder / micro, options)), 1e-5) << micro;
   }
+}
+
+// Not to the bit: without gradients attention takes another kernel.
+TEST(Training, RecomputationChangesNothingButRounding) {
+  for (const auto& c : testing::compressor_cases()) {
+    const TemporaryFolder folder;
+    auto overrides = c.overrides;
+    overrides.insert(overrides.begin(), {"compressor.carrier=" + compressor_defaults(c.method()).carrier,
+                                         "compressor.projector=" + compressor_defaults(c.method()).projector});
+    overrides.insert(overrides.end(), {"train.steps=3", "train.clip=0"});
+    overrides.push_back(c.name == "comprexit" ? "compressor.lora.rank=0" : "compressor.lora.dropout=0.2");
+    const auto plain = trained_after(folder / "plain", overrides);
+    overrides.push_back("train.recompute=true");
+    EXPECT_LT(largest_difference(plain, trained_after(folder / "again", overrides)), 1e-4) << c.name;
+    const auto a = losses(folder / "plain"), b = losses(folder / "again");
+    for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i][1].get<double>(), b[i][1].get<double>(), 1e-5) << c.name;
+  }
+}
+
+TEST(Training, ResumesFromTheNewestStepWhateverTheClockSays) {
+  const TemporaryFolder folder;
+  run(config_for(folder / "run", {"train.steps=10", "train.schedule=constant"}));
+  const auto checkpoints = folder / "run" / "checkpoints";
+  // As if the clock had gone back between the two saves, by a day.
+  std::filesystem::last_write_time(
+      checkpoints / "step-000010" / "state.json",
+      std::filesystem::last_write_time(checkpoints / "step-000005" / "state.json") - std::chrono::hours(24));
+  std::filesystem::last_write_time(
+      checkpoints / "step-000010",
+      std::filesystem::last_write_time(checkpoints / "step-000005") - std::chrono::hours(24));
+  run(config_for(folder / "run", {"train.steps=12", "train.schedule=constant"}));
+  EXPECT_EQ(losses(folder / "run").size(), 12u);
+}
+
+TEST(Training, WhatIsAllowedToChangeMayChange) {
+  const TemporaryFolder folder;
+  run(config_for(folder / "run", {"train.steps=5"}));
+  const std::vector<std::string> changed = {"train.lr=1e-3", "train.clip=2"};
+  auto allowed = changed;
+  allowed.push_back("train.allow_changes=train.lr");
+  const std::string message = error_of([&] { run(config_for(folder / "run", allowed)); });
+  EXPECT_NE(message.find("train.clip"), std::string::npos) << message;
+  EXPECT_EQ(message.find("train.lr was"), std::string::npos) << message;
+  allowed.back() = "train.allow_changes=train.lr,train.clip";
+  run(config_for(folder / "run", allowed));
+  EXPECT_EQ(losses(folder / "run").size(), 10u);
+}
+
+TEST(Training, AShardThatGoesBadEndsTheRunAndLeavesTheLastCheckpoint) {
+  const TemporaryFolder folder;
+  const auto tokenizer = letter_tokenizer();
+  std::string text;
+  for (int i = 0; i < 9000; ++i) text += cat("Sentence.number.", i, ".");
+  for (int i = 0; i < 9; ++i) write_text(folder / cat("book-", i, ".txt"), text);
+  PrepareOptions options;
+  options.sources = {(folder / "book-*.txt").string()};
+  options.shard_tokens = 100000;
+  const Json manifest = prepare_corpus(options, *tokenizer, folder / "corpus");
+  ASSERT_GT(manifest["shards"].size(), 1u);
+  const auto train_on = [&](const std::vector<std::string>& more, const char* dir = "run") {
+    std::vector<std::string> overrides = {"train.objectives.qa=0",
+                                          "train.objectives.lm=1",
+                                          "data.max_context_tokens=64",
+                                          "data.continuation_tokens=16",
+                                          "train.save_interval=1",
+                                          "train.schedule=constant",
+                                          "train.batch=1",
+                                          "train.keep=1"};
+    overrides.insert(overrides.end(), more.begin(), more.end());
+    const Config config = config_for(folder / dir, overrides);
+    const auto compressor =
+        CompressorRegistry::built_in().make(config.compressor, surroundings_of(tiny_decoder(), *tokenizer, 3));
+    const auto data = open_training_set({(folder / "corpus").string()}, *tokenizer, config.data, false);
+    return train(*compressor, {{stages_of(config).front(), data}}, config).steps;
+  };
+  EXPECT_EQ(train_on({"train.steps=3"}), 3);
+  EXPECT_NE(error_of([&] {
+              train_on({"train.steps=4", "train.objectives.qa=1", "train.objectives.lm=0"}, "other");
+            }).find("no questions"),
+            std::string::npos);
+  // The last shard turns bad on disk: the run ends where it first needs it.
+  const auto shard = folder / "corpus" / manifest["shards"].back()["file"].get<std::string>();
+  const std::string good = read_file(shard);
+  std::string bad = good;
+  bad[bad.size() - 100] ^= 1;
+  write_text(shard, bad);
+  const std::string message = error_of([&] { train_on({"train.steps=60"}); });
+  EXPECT_NE(message.find(shard.filename().string()), std::string::npos) << message;
+  EXPECT_NE(message.find("corrupt"), std::string::npos) << message;
+  write_text(shard, good);
+  EXPECT_EQ(train_on({"train.steps=60"}), 60);  // and goes on from its last checkpoint
+  EXPECT_EQ(losses(folder / "run").size(), 60u);
+  // Another corpus in its place is refused.
+  std::filesystem::remove_all(folder / "corpus");
+  write_text(folder / "book-0.txt", "Another.beginning." + text);
+  prepare_corpus(options, *tokenizer, folder / "corpus");
+  EXPECT_NE(error_of([&] { train_on({"train.steps=61"}); }).find("training data has changed"), std::string::npos);
 }
 
 TEST(Training, StagesFollowEachOtherAndResumeBitForBit) {
@@ -200,7 +300,7 @@ TEST(Training, TheBestCheckpointIsKeptAndATargetEndsTheRun) {
     const Config config = config_for(dir, options);
     const auto compressor =
         CompressorRegistry::built_in().make(config.compressor, surroundings_of(tiny_decoder(), *tokenizer, 3));
-    const TrainingSet data(passages(), *tokenizer, config.data, false);
+    const PassageSet data(passages(), *tokenizer, config.data, false);
     int64_t calls = 0;  // scores 10, 40, 30, 20, 10
     return train(*compressor, data, config, [&](Compressor&) -> Json {
       static const std::vector<double> scores = {10, 40, 30, 20, 10};

@@ -6,8 +6,9 @@
 #include "precis/compress/checkpoint.h"
 #include "precis/config/schema.h"
 #include "precis/core/strings.h"
+#include "precis/data/passage_set.h"
 #include "precis/data/synth.h"
-#include "precis/eval/answer.h"
+#include "precis/eval/tasks.h"
 #include "precis/train/trainer.h"
 #include "support.h"
 
@@ -28,11 +29,12 @@ TEST(SmolLm2, AnswersSquadAsHuggingFaceDoes) {
   config.eval.batch = 8;
   const int64_t count = 16;
   const auto questions = list_questions(passages, count);
-  const AnswerSet answers = answer_from_text(*decoder, *tokenizer, config, "full", 4, questions);
-  for (size_t i = 0; i < answers.texts.size(); ++i) {
+  const auto answers =
+      run_task("qa", *read_text(*decoder, *tokenizer, config, "full", 4), *tokenizer, config, questions);
+  for (size_t i = 0; i < answers->texts.size(); ++i) {
     ASSERT_EQ(questions[i].question->id, reference[i].at("id"));
     if (reference[i].at("min_margin").get<double>() < 0.01) continue;  // rounding alone may turn such a choice
-    EXPECT_EQ(answers.texts[i], trim(reference[i].at("text").get<std::string>())) << questions[i].question->text;
+    EXPECT_EQ(answers->texts[i], trim(reference[i].at("text").get<std::string>())) << questions[i].question->text;
   }
 }
 
@@ -46,7 +48,9 @@ TEST(SmolLm2, TheWorkedExamplePromptIsWhatMakesItAnswer) {
   const auto f1 = [&](const char* prompt) {
     const Config config = resolve_config(
         config_layers(std::filesystem::path(PRECIS_SOURCE_DIR) / "configs/templates" / prompt, {"eval.batch=12"}));
-    return score_answers(questions, answer_from_text(*decoder, *tokenizer, config, "full", 4, questions).texts).f1;
+    const auto scores =
+        run_task("qa", *read_text(*decoder, *tokenizer, config, "full", 4), *tokenizer, config, questions);
+    return value_of(scores->measures[1]);
   };
   const double worked = f1("worked-example.json"), plain = f1("plain.json");
   RecordProperty("worked_example_f1", cat(worked));
@@ -68,7 +72,7 @@ TEST(SmolLm2, AShortTrainingLearns) {
       CompressorRegistry::built_in().make(config.compressor, surroundings_of(decoder, *tokenizer, 1));
   std::vector<Passage> passages;
   for (int64_t i = 0; i < 120; ++i) passages.push_back(synth_passage({.seed = 2}, i));
-  const TrainingSet data(passages, *tokenizer, config.data, false);
+  const PassageSet data(passages, *tokenizer, config.data, false);
   train(*compressor, data, config);
   std::vector<double> losses;
   for (const auto& line : split(read_file(folder / "run/metrics.jsonl"), '\n')) {

@@ -139,8 +139,8 @@ std::shared_ptr<Compressor> make_compressor(const CompressorCase& c) {
 }
 
 TaskTokens questions(Task task, const std::vector<int64_t>& lengths, const std::vector<int64_t>& memory_index,
-                     bool training) {
-  const TokenBatch tokens = random_contexts(lengths, 9);
+                     bool training, uint64_t seed) {
+  const TokenBatch tokens = random_contexts(lengths, seed);
   Tensor labels = tokens.ids.clone();
   labels.masked_fill_(length_mask(tokens.lengths, tokens.ids.size(1)).logical_not(), -100);
   return {task, tokens.ids, tokens.lengths, training ? labels : Tensor(), torch::tensor(memory_index, torch::kLong)};

@@ -51,7 +51,7 @@ std::shared_ptr<Compressor> make_compressor(const CompressorCase& c);
 
 // Random task tokens of the given lengths, supervised where `training`.
 TaskTokens questions(Task task, const std::vector<int64_t>& lengths, const std::vector<int64_t>& memory_index,
-                     bool training);
+                     bool training, uint64_t seed = 9);
 
 }  // namespace precis::testing
 

@@ -7,8 +7,7 @@
 namespace precis::testing {
 
 // A byte-level tokenizer of the 61 most needed characters, so that generated passages fit a vocabulary of 64.
-std::unique_ptr<Tokenizer> letter_tokenizer() {
-  const TemporaryFolder folder;
+void write_letter_tokenizer(const std::filesystem::path& folder) {
   Json vocabulary = Json::object();
   const std::string letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVW0123456789.";
   int64_t id = 3;
@@ -19,6 +18,12 @@ std::unique_ptr<Tokenizer> letter_tokenizer() {
       {"added_tokens",
        {{{"id", 0}, {"content", "<pad>"}}, {{"id", 1}, {"content", "<s>"}}, {{"id", 2}, {"content", "</s>"}}}}};
   write_text(folder / "tokenizer.json", json.dump());
+  write_text(folder / "tokenizer_config.json", R"({"bos_token": "<s>", "eos_token": "</s>"})");
+}
+
+std::unique_ptr<Tokenizer> letter_tokenizer() {
+  const TemporaryFolder folder;
+  write_letter_tokenizer(folder.path());
   auto tokenizer = load_tokenizer(folder.path());
   tokenizer->bos_id = 1;
   tokenizer->eos_id = 2;
@@ -44,8 +49,8 @@ TrainResult run_training(const Config& config, uint64_t data_seed, const Process
   const auto tokenizer = letter_tokenizer();
   const auto compressor =
       CompressorRegistry::built_in().make(config.compressor, surroundings_of(tiny_decoder(), *tokenizer, 3));
-  const auto data = std::make_shared<TrainingSet>(passages(data_seed), *tokenizer, config.data,
-                                                  compressor->context_begins_with_bos());
+  const auto data =
+      std::make_shared<PassageSet>(passages(data_seed), *tokenizer, config.data, compressor->context_begins_with_bos());
   std::vector<TrainingStage> stages;
   for (const auto& stage : stages_of(config)) stages.push_back({stage, data});
   return train(*compressor, stages, config, {}, group);

@@ -1,11 +1,13 @@
 // A training small enough to be run many times: a tiny decoder, a tokenizer of single letters, generated passages.
 #pragma once
 
+#include "precis/data/passage_set.h"
 #include "precis/train/trainer.h"
 #include "support.h"
 
 namespace precis::testing {
 
+void write_letter_tokenizer(const std::filesystem::path& folder);  // tokenizer.json
 std::unique_ptr<Tokenizer> letter_tokenizer();
 std::vector<Passage> passages(uint64_t seed = 1);
 Config training_config(const std::filesystem::path& run, const std::vector<std::string>& overrides = {});

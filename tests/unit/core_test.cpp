@@ -8,6 +8,7 @@
 #include "precis/core/json.h"
 #include "precis/core/random.h"
 #include "precis/core/strings.h"
+#include "precis/core/unpack.h"
 #include "support.h"
 
 namespace precis {
@@ -63,7 +64,7 @@ TEST(Files, AFolderIsHeldByOneHolderOnly) {
 TEST(Files, BrokenGzipIsNamed) {
   const TemporaryFolder folder;
   testing::write_text(folder / "x.gz", "not gzip at all");
-  EXPECT_NE(error_of([&] { read_maybe_compressed(folder / "x.gz"); }).find("gzip"), std::string::npos);
+  EXPECT_NE(error_of([&] { read_unpacked(folder / "x.gz"); }).find("gzip"), std::string::npos);
 }
 
 TEST(Json, RefusesDuplicateKeysAndBadText) {

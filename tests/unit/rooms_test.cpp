@@ -11,8 +11,8 @@
 namespace precis {
 namespace {
 
-const std::vector<std::string> rooms = {"core",  "config",   "text", "weights", "nn",   "mask",
-                                        "model", "compress", "data", "train",   "eval", "app"};
+const std::vector<std::string> rooms = {"core",     "config", "text",  "weights", "nn",    "mask", "model",
+                                        "compress", "data",   "train", "eval",    "sweep", "app"};
 constexpr size_t rooms_without_libtorch = 3;
 
 TEST(Rooms, IncludeOnlyWhatStandsAboveThem) {

@@ -167,10 +167,11 @@ struct DataConfig {
   std::vector<std::string> train, eval;
   std::string context_template = "{context}",
               query_template = "\nQuestion: {question}\nAnswer:", answer_template = " {answer}", answer_end = "eos";
-  int64_t questions_per_context = 3, max_context_tokens = 512, max_task_tokens = 128, continuation_tokens = 64;
+  int64_t questions_per_context = 3, max_context_tokens = 512, min_context_tokens = 0, max_task_tokens = 128,
+          continuation_tokens = 64;
   template <class V>
   void visit(V& v) {
-    v("train", train, "training sets: SQuAD JSON or MRQA jsonl(.gz)");
+    v("train", train, "training sets: SQuAD JSON or MRQA jsonl(.gz), or folders made by precis prepare");
     v("eval", eval, "evaluation sets, same formats");
     v("context_template", context_template, "the text that is compressed");
     v("query_template", query_template, "what follows the memory");
@@ -178,10 +179,14 @@ struct DataConfig {
     v("answer_end", answer_end, "what ends an answer in training", one_of({"eos", "newline"}));
     v("questions_per_context", questions_per_context, "questions that share one compressed context in a training batch",
       at_least(1));
-    v("max_context_tokens", max_context_tokens, "longer contexts are left out of training", at_least(1));
+    v("max_context_tokens", max_context_tokens,
+      "longer contexts are left out of training; contexts cut from a prepared corpus are this long", at_least(1));
+    v("min_context_tokens", min_context_tokens,
+      "of a prepared corpus: each batch's length is drawn between this and the maximum; 0: always the maximum",
+      at_least(0));
     v("max_task_tokens", max_task_tokens, "longer query + answer pairs are left out of training", at_least(2));
     v("continuation_tokens", continuation_tokens,
-      "tokens at the end of a context held back as the target of the lm objective", at_least(1));
+      "target of the lm objective: the last tokens of a context, or those behind it in a prepared corpus", at_least(1));
   }
 };
 
@@ -228,6 +233,7 @@ struct TrainConfig {
   ObjectiveConfig objectives;
   std::vector<StageConfig> stages;
   int64_t micro_batch = 0, skip_limit = 10;
+  bool recompute = false;
   double target_em = 0;
   std::string keep_best;
   std::vector<std::string> allow_changes;
@@ -247,6 +253,8 @@ struct TrainConfig {
     v("batch", batch, "contexts a step, over all processes", at_least(1));
     v("micro_batch", micro_batch, "contexts that go through the model at once, gradients added up; 0: all",
       at_least(0));
+    v("recompute", recompute,
+      "layers keep their inputs only and are run again in the backward pass: less memory, a forward pass more");
     v("skip_limit", skip_limit, "steps whose loss or gradient is not finite are left out, at most this many",
       at_least(0));
     v("target_em", target_em, "stop once an evaluation reaches this exact match; 0: never", between(0, 100));
@@ -284,20 +292,26 @@ struct PromptConfig {
 };
 
 struct EvalConfig {
-  std::vector<std::string> compressors, references = {"full", "none", "truncate"};
-  int64_t limit = 0, batch = 8, max_new_tokens = 24, truncate_ratio = 0;
+  std::vector<std::string> compressors, tasks = {"qa"}, references = {"full", "none", "truncate"}, options;
+  int64_t limit = 0, batch = 8, max_new_tokens = 24, truncate_ratio = 0, bootstrap_samples = 1000;
   std::string answer_cut = "newline";
   double target_em = 0;
   PromptConfig prompt;
   template <class V>
   void visit(V& v) {
     v("compressors", compressors, "run folders or exported compressors to evaluate");
-    v("references", references, "rows without compression", one_of({"full", "none", "truncate"}));
+    v("tasks", tasks, "what every row is asked", one_of({"qa", "choice", "continuation", "reconstruction"}));
+    v("options", options, "choice: what to choose from where a question has no options of its own, as yes,no");
+    v("references", references,
+      "rows without training: the whole context, none, its last or first tokens, mean pooling around the frozen "
+      "decoder",
+      one_of({"full", "none", "truncate", "truncate-first", "mean-pool"}));
     v("limit", limit, "questions to ask; 0: all", at_least(0));
     v("batch", batch, "questions answered at once", at_least(1));
     v("max_new_tokens", max_new_tokens, "longest answer in tokens", at_least(1));
-    v("truncate_ratio", truncate_ratio, "truncate keeps 1 token in this many; 0: the ratio of the first compressor",
+    v("truncate_ratio", truncate_ratio, "references keep 1 token in this many; 0: each ratio of the compressors",
       at_least(0));
+    v("bootstrap_samples", bootstrap_samples, "draws of contexts for the 95 % intervals", at_least(10));
     v("answer_cut", answer_cut, "where a generated answer ends", one_of({"newline", "sentence"}));
     v("target_em", target_em, "exit with 1 if the first compressor's exact match is below this", between(0, 100));
     v("prompt", prompt, "prompt of the references");
@@ -324,6 +338,34 @@ struct BenchConfig {
   }
 };
 
+// A named choice of the sweep's grid.
+struct SweepChoice {
+  std::string name, config;
+  std::vector<std::string> set;
+  template <class V>
+  void visit(V& v) {
+    v("name", name, "shown in tables; part of folder names");
+    v("config", config, "a configuration file whose settings it has; may be empty");
+    v("set", set, "key=value settings on top, as on the command line");
+  }
+};
+
+struct SweepConfig {
+  std::vector<SweepChoice> methods, data;
+  std::vector<int64_t> ratios = {4}, seeds = {1};
+  bool shared_ratios = false;
+  std::string baseline;
+  template <class V>
+  void visit(V& v) {
+    v("methods", methods, "compressors, each a name and its settings");
+    v("ratios", ratios, "compression ratios", at_least(1));
+    v("seeds", seeds, "seeds of training", at_least(0));
+    v("data", data, "data sets, each a name and its settings; empty: data.train and data.eval");
+    v("shared_ratios", shared_ratios, "one training for all ratios of a method (a ratio drawn per batch)");
+    v("baseline", baseline, "the method whose best score the others' time to target is measured against");
+  }
+};
+
 struct RunConfig {
   std::string dir;
   int64_t seed = 1, threads = 0;
@@ -347,6 +389,7 @@ struct Config {
   TrainConfig train;
   EvalConfig eval;
   BenchConfig bench;
+  SweepConfig sweep;
   RunConfig run;
   template <class V>
   void visit(V& v) {
@@ -357,6 +400,7 @@ struct Config {
     v("train", train, "optimisation");
     v("eval", eval, "evaluation and references");
     v("bench", bench, "measurements of speed and memory");
+    v("sweep", sweep, "the grid of methods, ratios, seeds and data");
     v("run", run, "where and how it runs");
   }
 };

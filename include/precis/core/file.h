@@ -33,9 +33,6 @@ class MappedFile {
 // The file's bytes. Throws Error if it is missing, a folder, or unreadable.
 std::string read_file(const std::filesystem::path& path);
 
-// The file's bytes, unpacked where the name ends in .gz. `limit`: largest unpacked size in bytes.
-std::string read_maybe_compressed(const std::filesystem::path& path, size_t limit = size_t{4} << 30);
-
 // Writes a file atomically: `fill` writes to a temporary name beside it, which is synced and renamed.
 // On any failure (a full disk, an exception in `fill`) the old file is untouched and the temporary one is gone.
 void write_file_atomically(const std::filesystem::path& path, const std::function<void(std::ostream&)>& fill);

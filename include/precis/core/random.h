@@ -31,4 +31,16 @@ class Random {
   uint64_t key_, counter_ = 0;
 };
 
+// A permutation of 0 … size - 1 that is computed, not stored: place i of (seed, stream, index) is a pure function. A
+// Feistel network over the next even number of bits, walked until it is below size (Black and Rogaway, CT-RSA 2002).
+class Permutation {
+ public:
+  Permutation(int64_t size, uint64_t seed, std::string_view stream = "", uint64_t index = 0);
+  int64_t operator()(int64_t i) const;
+
+ private:
+  uint64_t size_, keys_[6];
+  int half_bits_ = 1;
+};
+
 }  // namespace precis

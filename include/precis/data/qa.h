@@ -1,4 +1,6 @@
-// Question-answering data: contexts with questions and gold answers, from SQuAD JSON or MRQA jsonl(.gz).
+// Question-answering data: contexts with questions and gold answers, from SQuAD JSON, MRQA jsonl(.gz) (a question may
+// have "options" to choose from), or the key-value records of lost-in-the-middle (arXiv 2307.03172), whose question is
+// a key.
 #pragma once
 
 #include <filesystem>
@@ -10,6 +12,7 @@ namespace precis {
 struct Question {
   std::string id, text;
   std::vector<std::string> answers;
+  std::vector<std::string> options;  // to choose from; mostly none
 };
 
 struct Passage {

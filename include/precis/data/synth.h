@@ -1,5 +1,9 @@
-// Generated fact-recall passages: invented people, places, objects, companies and expeditions with 4 to 8 facts each,
-// and questions whose answers stand in the passage once. No model can guess them without the context.
+// Generated passages whose questions no model can answer without the context:
+//   recall  invented people, places, objects, companies and expeditions with 4 to 8 facts each, and questions whose
+//           answers stand in the passage once
+//   yes-no  the same passages; each question names an answer, right or wrong with equal chance
+//   icl     demonstrations: words of two everyday categories with an invented label each; the questions are further
+//           words, the options both labels
 #pragma once
 
 #include <cstdint>
@@ -10,6 +14,7 @@
 namespace precis {
 
 struct SynthOptions {
+  std::string kind = "recall";
   int64_t count = 100;    // contexts
   int64_t questions = 3;  // per context, 1 to 4
   int64_t entities = 1;   // passages put one after the other in a context; the others distract

@@ -3,9 +3,8 @@
 
 #include <filesystem>
 
-#include "precis/compress/compressor.h"
 #include "precis/core/json.h"
-#include "precis/eval/answer.h"
+#include "precis/eval/tasks.h"
 
 namespace precis {
 
@@ -14,9 +13,8 @@ struct ReportRow {
   std::string method;  // or the reference
   int64_t ratio = 0;   // 0: no compression
   std::string prompt;  // which prompt was used
-  QaScore score;
-  AnswerCost cost;
-  std::vector<std::string> answers;
+  std::vector<TaskScores> tasks;
+  int64_t peak_bytes = 0;      // resident memory while this row was made, base model included
   Json curve = Json::array();  // evaluations during training, from the run's metrics.jsonl
 };
 
@@ -24,17 +22,24 @@ struct Report {
   std::vector<ReportRow> rows;
   std::vector<AskedQuestion> questions;
   std::vector<Passage> passages;  // keeps what `questions` points to
+  int64_t bootstrap_samples = 1000;
   Json environment;
 };
 
-// Evaluates config.eval.compressors and config.eval.references on config.data.eval.
+// Evaluates config.eval.compressors and config.eval.references on config.data.eval in config.eval.tasks.
 Report evaluate(const Config& config, const CompressorRegistry& registry, std::shared_ptr<const Decoder> decoder,
                 const Tokenizer& tokenizer);
 
+// Scores with their intervals and the share of the gap between `none` and `full` that each row closes; cost, with the
+// number of questions (or generated tokens) a context after which compressing pays; paired differences of all rows of
+// compressors.
 Json report_json(const Report& report);
-std::string report_markdown(const Report& report);
 
-// report.json, report.md and predictions/<name>.json in `folder`.
+// The same as tables; a function of the JSON alone.
+std::string report_markdown(const Json& report);
+
+// report.json, report.md and predictions/<name>.json in `folder`; answers to other tasks than qa in
+// predictions/<name>.<task>.json.
 void write_report(const std::filesystem::path& folder, const Report& report);
 
 }  // namespace precis

@@ -2,8 +2,8 @@
 // 2002) as sacrebleu does with its default tokenizer (13a) and smoothing (exp). (methods.md section 8.)
 #pragma once
 
-#include <array>
 #include <string>
+#include <vector>
 
 namespace precis {
 
@@ -13,16 +13,10 @@ struct RougeScore {
 };
 RougeScore rouge(const std::string& prediction, const std::string& reference);
 
-// Corpus BLEU over the pairs added so far, in percent.
-class Bleu {
- public:
-  void add(const std::string& prediction, const std::string& reference);
-  double score() const;
+// What a pair adds to corpus BLEU: common n-grams and n-grams of the prediction for n = 1 … 4, then the words of both.
+std::vector<double> bleu_counts(const std::string& prediction, const std::string& reference);
 
- private:
-  static constexpr size_t orders = 4;
-  std::array<int64_t, orders> common_{}, total_{};  // n-grams by length
-  int64_t prediction_words_ = 0, reference_words_ = 0;
-};
+// Corpus BLEU of summed counts, in percent.
+double bleu_score(const std::vector<double>& counts);
 
 }  // namespace precis

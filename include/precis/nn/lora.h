@@ -39,6 +39,23 @@ class LoraSet : public torch::nn::Module {
 
   // Dropout masks of the coming pass are drawn from this generator (training mode only).
   void set_dropout_generator(at::Generator generator) { dropout_generator_ = std::move(generator); }
+  // Where that generator stands, as a copy; a layer run again draws the same masks from it.
+  std::optional<at::Generator> dropout_generator() const;
+  // While it lives, masks are drawn from `generator`.
+  class UseGenerator {
+   public:
+    UseGenerator(const LoraSet& set, std::optional<at::Generator> generator)
+        : set_(set), before_(std::exchange(set.dropout_generator_, std::move(generator))) {}
+    ~UseGenerator() { set_.dropout_generator_ = std::move(before_); }
+    UseGenerator(const UseGenerator&) = delete;
+    UseGenerator& operator=(const UseGenerator&) = delete;
+
+   private:
+    const LoraSet& set_;
+    std::optional<at::Generator> before_;
+  };
+
+  std::vector<Tensor> layer_tensors(int64_t layer) const;  // the trained tensors of one layer
 
  private:
   struct Pair {

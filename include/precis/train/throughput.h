@@ -10,6 +10,16 @@ namespace precis {
 // 4 P: operations of one token of a training step.
 double training_operations_per_token(const DecoderConfig& config);
 
+// Bytes that a training step keeps for its backward pass, and those it needs besides, for passes of so many rows
+// (padding included). Counted are the tensors of the layers as this library keeps them, not the allocator's holes; see
+// docs/architecture.md for how near that comes.
+struct PassRows {
+  int64_t encoder = 0, decoder = 0;  // over all contexts of a micro-batch
+  int64_t supervised = 0;            // rows with a loss
+  bool encoder_takes_gradient = true, recompute = false;
+};
+double activation_bytes(const DecoderConfig& config, int64_t bytes_per_value, const PassRows& rows);
+
 // Operations per second of a large matrix product in this dtype on this device, the best of a few.
 double matrix_peak(at::ScalarType dtype, at::Device device);
 

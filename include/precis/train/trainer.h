@@ -5,7 +5,7 @@
 #include "precis/compress/compressor.h"
 #include "precis/config/config.h"
 #include "precis/core/json.h"
-#include "precis/data/batches.h"
+#include "precis/data/training_set.h"
 #include "precis/train/process_group.h"
 
 namespace precis {

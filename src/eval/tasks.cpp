@@ -1,0 +1,270 @@
+#include "precis/eval/tasks.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+#include <map>
+
+#include "precis/core/error.h"
+#include "precis/core/interrupt.h"
+#include "precis/core/strings.h"
+#include "precis/eval/metrics.h"
+#include "precis/eval/text_metrics.h"
+#include "precis/model/generate.h"
+
+namespace precis {
+namespace {
+
+// The distinct contexts of the questions, in order, and which one each question has.
+struct Contexts {
+  std::vector<const Passage*> passages;
+  std::vector<int64_t> of_question;
+
+  explicit Contexts(const std::vector<AskedQuestion>& questions) {
+    std::map<const Passage*, int64_t> index;
+    for (const auto& asked : questions) {
+      const auto [place, is_new] = index.emplace(asked.passage, static_cast<int64_t>(passages.size()));
+      if (is_new) passages.push_back(asked.passage);
+      of_question.push_back(place->second);
+    }
+  }
+};
+
+class Asked {
+ public:
+  Asked(Reading& reading, const Tokenizer& tokenizer, const Config& config, const OnProgress& progress)
+      : reading_(reading), tokenizer_(tokenizer), config_(config), progress_(progress) {}
+
+ protected:
+  // Calls work(begin, end) over batches of `n` items.
+  template <class Work>
+  void in_batches(size_t n, const Work& work) {
+    const torch::NoGradGuard no_gradient;
+    const auto batch = static_cast<size_t>(config_.eval.batch);
+    for (size_t begin = 0; begin < n; begin += batch) {
+      if (interrupted()) throw Error({.what = "interrupted"}, Error::Kind::interrupted);
+      const size_t end = std::min(n, begin + batch);
+      work(begin, end);
+      if (progress_) progress_(static_cast<int64_t>(end));
+    }
+  }
+
+  Reading& reading_;
+  const Tokenizer& tokenizer_;
+  const Config& config_;
+  const OnProgress& progress_;
+};
+
+class QaTask : Asked {
+ public:
+  using Asked::Asked;
+
+  TaskScores run(const std::vector<AskedQuestion>& questions) {
+    TaskScores out{.task = "qa", .groups = Contexts(questions).of_question};
+    in_batches(questions.size(), [&](size_t begin, size_t end) { answer(questions, begin, end, out); });
+    std::vector<double> em, f1, contains;
+    for (size_t i = 0; i < questions.size(); ++i) {
+      const Question& question = *questions[i].question;
+      const AnswerScore score = score_answer(out.texts[i], question.answers);
+      em.push_back(score.exact_match);
+      f1.push_back(score.f1);
+      const std::string answer = normalize_answer(out.texts[i]);
+      const bool found = std::any_of(question.answers.begin(), question.answers.end(), [&](const std::string& gold) {
+        return answer.find(normalize_answer(gold)) != std::string::npos;
+      });
+      contains.push_back(found ? 1 : 0);
+      out.ids.push_back(question.id);
+    }
+    out.measures = {mean_percent("em_percent", em), mean_percent("f1_percent", f1),
+                    mean_percent("contains_percent", contains)};
+    return out;
+  }
+
+ private:
+  void answer(const std::vector<AskedQuestion>& questions, size_t begin, size_t end, TaskScores& out) {
+    std::vector<Ask> asks;
+    for (size_t i = begin; i < end; ++i) asks.push_back({questions[i].passage, questions[i].question->text, {}, {}});
+    const DecoderInput input = reading_.ask(asks, out.cost);
+    const GenerateOptions options{.max_new_tokens = config_.eval.max_new_tokens, .end_ids = tokenizer_.end_ids};
+    const auto no_newline = [&](int64_t, int64_t id) {
+      return tokenizer_.token_bytes(id).find('\n') == std::string::npos;
+    };
+    GenerateSeconds seconds;
+    ReadingCost::Batch& cost = out.cost.batches.back();
+    for (const auto& ids : generate(reading_.decoder(), input, options, no_newline, &seconds)) {
+      out.texts.push_back(cut_answer(tokenizer_.decode(ids, true), config_.eval.answer_cut));
+      cost.generated_tokens += static_cast<int64_t>(ids.size());
+    }
+    cost.prefill_seconds = seconds.prefill;
+    cost.decode_seconds = seconds.decode;
+  }
+};
+
+class ChoiceTask : Asked {
+ public:
+  using Asked::Asked;
+
+  TaskScores run(const std::vector<AskedQuestion>& questions) {
+    TaskScores out{.task = "choice", .groups = Contexts(questions).of_question};
+    std::vector<double> right;
+    in_batches(questions.size(), [&](size_t begin, size_t end) {
+      for (const std::string& picked : pick(questions, begin, end)) {
+        const Question& question = *questions[right.size()].question;
+        right.push_back(score_answer(picked, question.answers).exact_match);
+        out.ids.push_back(question.id);
+        out.texts.push_back(picked);
+      }
+    });
+    out.measures = {mean_percent("accuracy_percent", right)};
+    return out;
+  }
+
+ private:
+  const std::vector<std::string>& options_of(const Question& question) const {
+    const auto& options = question.options.empty() ? config_.eval.options : question.options;
+    if (options.size() >= 2) return options;
+    throw Error({.what = "a question without options",
+                 .where = question.id,
+                 .expected = "\"options\" beside its answers, or eval.options"});
+  }
+
+  // Of each question the option with the highest mean log-probability of its tokens.
+  std::vector<std::string> pick(const std::vector<AskedQuestion>& questions, size_t begin, size_t end) {
+    std::vector<Ask> asks;
+    std::vector<size_t> of_question;
+    for (size_t i = begin; i < end; ++i) {
+      for (const std::string& option : options_of(*questions[i].question)) {
+        asks.push_back({questions[i].passage,
+                        questions[i].question->text,
+                        {},
+                        tokenizer_.encode(fill_template(config_.data.answer_template, "", "", option))});
+        of_question.push_back(i);
+      }
+    }
+    ReadingCost unused;
+    const auto likelihoods = row_likelihoods(reading_.decoder(), reading_.ask(asks, unused));
+    std::vector<std::string> picked(end - begin);
+    std::vector<double> best(end - begin, -std::numeric_limits<double>::infinity());
+    std::vector<size_t> option_index(end - begin, 0);
+    for (size_t a = 0; a < asks.size(); ++a) {
+      const size_t q = of_question[a] - begin, option = option_index[q]++;
+      const double mean = likelihoods[a].log_probability / static_cast<double>(likelihoods[a].tokens);
+      if (mean <= best[q]) continue;
+      best[q] = mean;
+      picked[q] = options_of(*questions[of_question[a]].question)[option];
+    }
+    return picked;
+  }
+};
+
+class ContinuationTask : Asked {
+ public:
+  using Asked::Asked;
+
+  TaskScores run(const std::vector<const Passage*>& passages) {
+    TaskScores out{.task = "continuation"};
+    Measure perplexity{"perplexity", {}, [](const std::vector<double>& sums) { return std::exp(-sums[0] / sums[1]); }};
+    in_batches(passages.size(), [&](size_t begin, size_t end) {
+      std::vector<TokenIds> contexts;
+      for (size_t i = begin; i < end; ++i) contexts.push_back(ids_of(*passages[i]));
+      const auto rows = row_likelihoods(reading_.decoder(), reading_.go_on(contexts, config_.data.continuation_tokens));
+      for (const auto& row : rows) {
+        out.groups.push_back(static_cast<int64_t>(out.groups.size()));
+        out.ids.push_back(cat("context-", out.ids.size()));
+        perplexity.items.push_back({row.log_probability, static_cast<double>(row.tokens)});
+      }
+    });
+    out.measures = {perplexity};
+    return out;
+  }
+
+ private:
+  TokenIds ids_of(const Passage& passage) const {
+    TokenIds ids = context_ids(tokenizer_, config_.data, passage.context, false);
+    const auto needed = static_cast<size_t>(config_.data.continuation_tokens + 1);
+    if (config_.data.continuation_tokens >= 2 && ids.size() >= needed) return ids;
+    throw Error({.what = "a context is too short for its continuation",
+                 .where = excerpt(passage.context),
+                 .expected = cat("more than ", config_.data.continuation_tokens,
+                                 " tokens (data.continuation_tokens, at least 2)"),
+                 .found = cat(ids.size())});
+  }
+};
+
+class ReconstructionTask : Asked {
+ public:
+  using Asked::Asked;
+
+  std::optional<TaskScores> run(const std::vector<const Passage*>& passages) {
+    TaskScores out{.task = "reconstruction"};
+    std::vector<double> exact, rouge_1, rouge_l;
+    Measure accuracy = mean_percent("token_accuracy_percent", {});
+    Measure bleu{"bleu_4", {}, [](const std::vector<double>& sums) { return bleu_score(sums); }};
+    bool asked = true;
+    in_batches(passages.size(), [&](size_t begin, size_t end) {
+      std::vector<TokenIds> contexts;
+      int64_t longest = 0;
+      for (size_t i = begin; i < end; ++i) {
+        contexts.push_back(context_ids(tokenizer_, config_.data, passages[i]->context, false));
+        longest = std::max(longest, static_cast<int64_t>(contexts.back().size()));
+      }
+      const auto input = reading_.reconstruct(contexts);
+      asked = asked && input.has_value();
+      if (!asked) return;
+      const auto rows =
+          generate(reading_.decoder(), *input, {.max_new_tokens = longest, .end_ids = tokenizer_.end_ids});
+      for (size_t i = 0; i < rows.size(); ++i) {
+        const TokenIds& expected = contexts[i];
+        int64_t same = 0;
+        for (size_t t = 0; t < std::min(expected.size(), rows[i].size()); ++t)
+          same += expected[t] == rows[i][t] ? 1 : 0;
+        accuracy.items.push_back({static_cast<double>(same), static_cast<double>(expected.size())});
+        exact.push_back(rows[i] == expected ? 1 : 0);
+        const std::string text = tokenizer_.decode(rows[i], true), gold = tokenizer_.decode(expected, true);
+        bleu.items.push_back(bleu_counts(text, gold));
+        const RougeScore score = rouge(text, gold);
+        rouge_1.push_back(score.rouge_1);
+        rouge_l.push_back(score.rouge_l);
+        out.groups.push_back(static_cast<int64_t>(out.groups.size()));
+        out.ids.push_back(cat("context-", out.ids.size()));
+        out.texts.push_back(text);
+      }
+    });
+    if (!asked) return std::nullopt;
+    out.measures = {accuracy, mean_percent("exact_match_percent", exact), bleu,
+                    mean_percent("rouge_1_percent", rouge_1), mean_percent("rouge_l_percent", rouge_l)};
+    return out;
+  }
+};
+
+}  // namespace
+
+std::vector<AskedQuestion> list_questions(const std::vector<Passage>& passages, int64_t limit) {
+  std::vector<AskedQuestion> out;
+  for (const auto& passage : passages) {
+    for (const auto& question : passage.questions) {
+      if (limit > 0 && static_cast<int64_t>(out.size()) == limit) return out;
+      out.push_back({&passage, &question});
+    }
+  }
+  return out;
+}
+
+int64_t count_items(const std::string& task, const std::vector<AskedQuestion>& questions) {
+  const bool by_question = task == "qa" || task == "choice";
+  return static_cast<int64_t>(by_question ? questions.size() : Contexts(questions).passages.size());
+}
+
+std::optional<TaskScores> run_task(const std::string& task, Reading& reading, const Tokenizer& tokenizer,
+                                   const Config& config, const std::vector<AskedQuestion>& questions,
+                                   const OnProgress& progress) {
+  check(!questions.empty(), "run_task: at least one question");
+  if (task == "qa") return QaTask(reading, tokenizer, config, progress).run(questions);
+  if (task == "choice") return ChoiceTask(reading, tokenizer, config, progress).run(questions);
+  const Contexts contexts(questions);
+  if (task == "continuation") return ContinuationTask(reading, tokenizer, config, progress).run(contexts.passages);
+  check(task == "reconstruction", "run_task: no such task");
+  return ReconstructionTask(reading, tokenizer, config, progress).run(contexts.passages);
+}
+
+}  // namespace precis

@@ -1,0 +1,84 @@
+#include <set>
+
+#include "precis/core/error.h"
+#include "precis/core/strings.h"
+#include "precis/sweep/sweep.h"
+
+namespace precis {
+namespace {
+
+void add_choice(std::vector<ConfigLayer>& layers, const SweepChoice& choice) {
+  for (auto& layer : config_layers(choice.config, choice.set)) layers.push_back(std::move(layer));
+}
+
+void require_names(const std::vector<SweepChoice>& choices, const std::string& where) {
+  std::set<std::string> names;
+  for (const auto& choice : choices) {
+    const bool is_plain = choice.name.find_first_not_of(
+                              "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == std::string::npos;
+    if (choice.name.empty() || !is_plain || choice.name == "references")
+      throw Error({.what = "not a name for a part of the grid",
+                   .where = where,
+                   .expected = "letters, digits, '.', '_' and '-'",
+                   .found = choice.name});
+    if (!names.insert(choice.name).second)
+      throw Error({.what = "two parts of the grid have one name", .where = where, .found = choice.name});
+  }
+}
+
+}  // namespace
+
+std::vector<SweepCell> sweep_cells(const std::vector<ConfigLayer>& layers) {
+  const Config base = resolve_config(layers);
+  const SweepConfig& grid = base.sweep;
+  if (grid.methods.empty() || grid.ratios.empty() || grid.seeds.empty()) {
+    throw Error({.what = "the sweep has no cells",
+                 .where = "sweep",
+                 .expected = "at least one of sweep.methods, sweep.ratios and sweep.seeds each"});
+  }
+  require_names(grid.methods, "sweep.methods");
+  require_names(grid.data, "sweep.data");
+  std::vector<std::vector<int64_t>> ratios;
+  if (grid.shared_ratios) {
+    ratios = {grid.ratios};
+  } else {
+    for (const int64_t ratio : grid.ratios) ratios.push_back({ratio});
+  }
+  std::vector<SweepCell> cells;
+  const auto add = [&](SweepCell cell, const SweepChoice* method, const SweepChoice& data) {
+    std::vector<ConfigLayer> own = layers;
+    if (method != nullptr) add_choice(own, *method);
+    add_choice(own, data);
+    cell.data = data.name;
+    if (grid.data.size() > 1) cell.id += "-" + data.name;
+    cell.config = resolve_config(own);
+    cell.config.sweep = {};
+    cell.config.compressor.ratio.values = cell.ratios;
+    cell.config.run.dir = base.run.dir + "/cells/" + cell.id;
+    if (method != nullptr) cell.config.run.seed = cell.seed;
+    cells.push_back(std::move(cell));
+  };
+  const std::vector<SweepChoice> data = grid.data.empty() ? std::vector<SweepChoice>{{}} : grid.data;
+  for (const auto& set : data) {
+    if (!base.eval.references.empty())
+      add({.id = "references", .method = "references", .ratios = grid.ratios}, nullptr, set);
+  }
+  for (const int64_t seed : grid.seeds) {
+    for (const auto& set : data) {
+      for (const auto& method : grid.methods) {
+        for (const auto& ratio : ratios) {
+          std::vector<std::string> shown;
+          for (const int64_t r : ratio) shown.push_back(cat(r));
+          add({.id = cat(method.name, "-", join(shown, "+"), "x-seed-", seed),
+               .method = method.name,
+               .ratios = ratio,
+               .seed = seed},
+              &method, set);
+        }
+      }
+    }
+  }
+  return cells;
+}
+
+}  // namespace precis

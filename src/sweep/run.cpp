@@ -1,0 +1,273 @@
+#include <c10/util/Exception.h>
+
+#include <chrono>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "precis/core/error.h"
+#include "precis/core/file.h"
+#include "precis/core/interrupt.h"
+#include "precis/core/log.h"
+#include "precis/core/strings.h"
+#include "precis/eval/evaluator.h"
+#include "precis/eval/train_run.h"
+#include "precis/sweep/sweep.h"
+#include "precis/train/plan.h"
+
+namespace precis {
+namespace fs = std::filesystem;
+namespace {
+
+// A finished cell has as many lines as its report had rows.
+std::set<std::string> finished_cells(const std::vector<Json>& results) {
+  std::map<std::string, int64_t> lines;
+  std::set<std::string> finished;
+  for (const Json& line : results) {
+    const std::string cell = line.at("cell");
+    if (++lines[cell] == line.at("rows_of_cell").get<int64_t>()) finished.insert(cell);
+  }
+  return finished;
+}
+
+// Decoders and tokenizers by where they come from: most cells share one.
+class Models {
+ public:
+  struct Loaded {
+    std::shared_ptr<const Decoder> decoder;
+    std::shared_ptr<const Tokenizer> tokenizer;
+  };
+  const Loaded& get(const Config& c) {
+    const std::string tokenizer = c.tokenizer.path.empty() ? c.model.path : c.tokenizer.path,
+                      key = join({c.model.path, c.model.dtype, c.model.device, tokenizer}, "\n");
+    const auto found = loaded_.find(key);
+    if (found != loaded_.end()) return found->second;
+    require_set(c, {"model.path"});
+    return loaded_[key] = {load_decoder(c.model.path, c.model.dtype, c.model.device), load_tokenizer(tokenizer)};
+  }
+
+ private:
+  std::map<std::string, Loaded> loaded_;
+};
+
+class Sweep {
+ public:
+  Sweep(const std::vector<ConfigLayer>& layers, const CompressorRegistry& registry)
+      : registry_(registry), config_(resolve_config(layers)), cells_(sweep_cells(layers)) {
+    require_set(config_, {"run.dir"});
+    folder_ = config_.run.dir;
+    make_folder(folder_);
+  }
+
+  SweepOutcome run() {
+    SweepOutcome outcome{.cells = static_cast<int64_t>(cells_.size())};
+    outcome.done_before = count_done();
+    write_tables();
+    std::set<std::string> failed;
+    while (true) {
+      bool any_busy = false;
+      for (size_t i = 0; i < cells_.size(); ++i) {
+        const SweepCell& cell = cells_[i];
+        if (failed.contains(cell.id) || is_done(cell)) continue;
+        const auto claim = try_claim(cell);
+        if (!claim) {
+          any_busy = true;
+          continue;
+        }
+        if (is_done(cell)) continue;  // by another process, a moment ago
+        log::info(cat("cell ", i + 1, " of ", cells_.size(), ": ", cell.id));
+        do_cell(cell) ? ++outcome.done_now : (failed.insert(cell.id), ++outcome.failed);
+        write_tables();
+      }
+      if (!any_busy) return outcome;
+      std::this_thread::sleep_for(std::chrono::seconds(1));
+      if (interrupted()) throw Error({.what = "interrupted", .where = folder_.string()}, Error::Kind::interrupted);
+    }
+  }
+
+ private:
+  bool is_done(const SweepCell& cell) const { return finished_cells(read_sweep_results(folder_)).contains(cell.id); }
+
+  int64_t count_done() const {
+    const auto finished = finished_cells(read_sweep_results(folder_));
+    return std::count_if(cells_.begin(), cells_.end(), [&](const SweepCell& c) { return finished.contains(c.id); });
+  }
+
+  // Holds a cell against other processes; nothing where one of them is at it.
+  std::unique_ptr<FolderLock> try_claim(const SweepCell& cell) const {
+    const fs::path claim = folder_ / "claims" / cell.id;
+    make_folder(claim);
+    try {
+      return std::make_unique<FolderLock>(claim);
+    } catch (const Error& e) {
+      if (e.details().what.find("in use") == std::string::npos) throw;
+      return nullptr;
+    }
+  }
+
+  bool do_cell(const SweepCell& cell) {
+    try {
+      const std::vector<Json> lines = results_of(cell);
+      std::string text;
+      for (const Json& line : lines) text += cat(text.empty() ? "" : "\n", line.dump());
+      append_result(text);
+      return true;
+    } catch (const Error& e) {
+      if (e.kind() == Error::Kind::interrupted) throw;
+      note_failure(cell, e.what());
+    } catch (const c10::Error& e) {
+      note_failure(cell, e.what_without_backtrace());
+    } catch (const std::bad_alloc&) {
+      note_failure(cell, "out of memory");
+    }
+    return false;
+  }
+
+  // Behind whole lines only: what a crash has left of a line is cut off first.
+  void append_result(const std::string& lines) const {
+    const fs::path file = folder_ / "results.jsonl", guard = folder_ / "claims" / "results";
+    make_folder(guard);
+    std::unique_ptr<FolderLock> lock;
+    for (int tries = 0; !lock; ++tries) {
+      try {
+        lock = std::make_unique<FolderLock>(guard);
+      } catch (const Error&) {
+        if (tries == 600) throw;
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      }
+    }
+    if (fs::exists(file)) {
+      const std::string text = read_file(file);
+      const size_t end = text.rfind('\n');
+      const size_t whole = end == std::string::npos ? 0 : end + 1;
+      if (whole < text.size()) fs::resize_file(file, whole);
+    }
+    append_line(file, lines);
+  }
+
+  void note_failure(const SweepCell& cell, const std::string& message) const {
+    log::error(cat(cell.id, " failed: ", message));
+    append_line(folder_ / "failures.jsonl", Json{{"cell", cell.id}, {"error", message}}.dump());
+  }
+
+  std::vector<Json> results_of(const SweepCell& cell) {
+    const auto start = std::chrono::steady_clock::now();
+    const Models::Loaded& model = models_.get(cell.config);
+    Config own = cell.config;
+    Json training;
+    if (cell.method != "references") {
+      const TrainResult trained = train_run(own, registry_, model.decoder, *model.tokenizer);
+      training = {{"steps", trained.steps}, {"seconds", trained.train_seconds}, {"run", own.run.dir}};
+      own.eval.compressors = {own.run.dir};
+      own.eval.references.clear();
+    } else {
+      own.eval.compressors.clear();
+    }
+    const Report report = evaluate(own, registry_, model.decoder, *model.tokenizer);
+    write_report(fs::path(own.run.dir) / "report", report);
+    const Json whole = report_json(report);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    std::vector<Json> lines;
+    for (size_t i = 0; i < report.rows.size(); ++i) {
+      const bool is_reference = cell.method == "references";
+      lines.push_back({{"cell", cell.id},
+                       {"rows_of_cell", report.rows.size()},
+                       {"method", is_reference ? report.rows[i].method : cell.method},
+                       {"reference", is_reference},
+                       {"ratio", report.rows[i].ratio},
+                       {"seed", cell.seed},
+                       {"data", cell.data},
+                       {"seconds", seconds},
+                       {"training", training},
+                       {"row", whole.at("rows").at(i)},
+                       {"items", items_of(report.rows[i])},
+                       {"environment", report.environment}});
+    }
+    return lines;
+  }
+
+  // What paired differences and intervals over seeds are computed from: the main measure of each task, item by item.
+  static Json items_of(const ReportRow& row) {
+    Json out = Json::object();
+    for (const auto& scores : row.tasks) {
+      Json values = Json::array();
+      for (const auto& item : scores.measures.front().items) values.push_back(item);
+      out[scores.task] = {{"measure", scores.measures.front().name}, {"groups", scores.groups}, {"sums", values}};
+    }
+    return out;
+  }
+
+  void write_tables() const {
+    const auto results = read_sweep_results(folder_);
+    if (results.empty()) return;
+    write_file_atomically(folder_ / "results.md", sweep_markdown(results, config_.sweep.baseline));
+    write_file_atomically(folder_ / "results.csv", sweep_csv(results));
+  }
+
+  const CompressorRegistry& registry_;
+  Config config_;
+  std::vector<SweepCell> cells_;
+  fs::path folder_;
+  Models models_;
+};
+
+}  // namespace
+
+std::vector<Json> read_sweep_results(const fs::path& folder) {
+  std::vector<Json> out;
+  const fs::path file = folder / "results.jsonl";
+  if (!fs::exists(file)) return out;
+  const std::string text = read_file(file);
+  const size_t end = text.rfind('\n');
+  const std::string whole = end == std::string::npos ? "" : text.substr(0, end);
+  if (whole.size() + 1 < text.size())
+    log::warn(cat(file.string(), ": the last line is torn and is left out; its cell is done again"));
+  size_t number = 0;
+  for (const auto& line : split(whole, '\n')) {
+    const std::string where = cat(file.string(), " line ", ++number);
+    if (trim(line).empty()) continue;
+    Json json = parse_json(line, where);
+    for (const char* key : {"cell", "rows_of_cell", "method", "reference", "ratio", "seed", "data", "row", "items"})
+      json_get<Json>(json, key, where);
+    out.push_back(std::move(json));
+  }
+  return out;
+}
+
+SweepOutcome run_sweep(const std::vector<ConfigLayer>& layers, const CompressorRegistry& registry) {
+  return Sweep(layers, registry).run();
+}
+
+Json sweep_plan(const std::vector<ConfigLayer>& layers, const CompressorRegistry& registry) {
+  const fs::path folder = resolve_config(layers).run.dir;
+  const std::vector<Json> results = read_sweep_results(folder);
+  const auto finished = finished_cells(results);
+  std::map<std::string, std::pair<double, int64_t>> by_method;
+  std::map<std::string, double> measured;
+  for (const Json& line : results) measured[line.at("cell")] = line.at("seconds");
+  const std::vector<SweepCell> cells = sweep_cells(layers);
+  for (const auto& cell : cells) {
+    if (!finished.contains(cell.id)) continue;
+    by_method[cell.method].first += measured[cell.id];
+    ++by_method[cell.method].second;
+  }
+  Json plan = Json::array();
+  for (const auto& cell : cells) {
+    const bool done = finished.contains(cell.id);
+    const auto& [sum, count] = by_method[cell.method];
+    Json row = {{"cell", cell.id}, {"state", done ? "done" : "to do"}};
+    if (done) {
+      row["seconds"] = measured[cell.id];
+    } else if (count > 0) {
+      row["estimated_seconds"] = sum / static_cast<double>(count);
+    } else if (cell.config.train.max_seconds > 0 && cell.method != "references") {
+      row["training_seconds_at_most"] = cell.config.train.max_seconds;
+    } else if (cell.method != "references") {
+      row["training_seconds_at_most"] = training_plan(cell.config, registry).at("time_at_most").at("seconds");
+    }
+    plan.push_back(std::move(row));
+  }
+  return plan;
+}
+
+}  // namespace precis

@@ -1,0 +1,259 @@
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "precis/core/strings.h"
+#include "precis/eval/measure.h"
+#include "precis/sweep/sweep.h"
+
+namespace precis {
+namespace {
+
+using Lines = std::vector<const Json*>;
+
+std::vector<std::string> distinct(const std::vector<Json>& results, const char* key) {
+  std::vector<std::string> out;
+  for (const Json& line : results) {
+    const std::string value = line.at(key);
+    if (std::find(out.begin(), out.end(), value) == out.end()) out.push_back(value);
+  }
+  return out;
+}
+
+// The lines of one data set by method and ratio: a line per seed.
+std::map<std::pair<std::string, int64_t>, Lines> by_method(const std::vector<Json>& results, const std::string& data) {
+  std::map<std::pair<std::string, int64_t>, Lines> out;
+  for (const Json& line : results) {
+    if (line.at("data") == data) out[{line.at("method"), line.at("ratio")}].push_back(&line);
+  }
+  return out;
+}
+
+// Mean over seeds, and their standard deviation where there are several.
+std::string mean_and_spread(const std::vector<double>& values, int digits = 1) {
+  if (values.empty()) return "";
+  double mean = 0, squares = 0;
+  for (const double v : values) mean += v / static_cast<double>(values.size());
+  for (const double v : values) squares += (v - mean) * (v - mean);
+  if (values.size() == 1) return fixed(mean, digits);
+  return cat(fixed(mean, digits), " ± ", fixed(std::sqrt(squares / static_cast<double>(values.size() - 1)), digits));
+}
+
+// A task's main measure over all seeds as one: items of one context are drawn together, whatever their seed.
+struct Pooled {
+  Measure measure;
+  std::vector<int64_t> groups;
+};
+std::optional<Pooled> pooled(const Lines& lines, const std::string& task) {
+  Pooled out;
+  for (const Json* line : lines) {
+    if (!line->at("items").contains(task)) return std::nullopt;
+    const Json& items = line->at("items").at(task);
+    for (const Json& sums : items.at("sums")) out.measure.items.push_back(sums.get<std::vector<double>>());
+    for (const Json& group : items.at("groups")) out.groups.push_back(group);
+    const std::string name = items.at("measure");
+    out.measure.name = name;
+    if (name == "perplexity") {
+      out.measure.value = [](const std::vector<double>& sums) { return std::exp(-sums[0] / sums[1]); };
+    } else {
+      out.measure.value = [](const std::vector<double>& sums) { return 100 * sums[0] / sums[1]; };
+    }
+  }
+  return out;
+}
+
+constexpr int64_t samples = 1000;
+
+std::string in_brackets(const Interval& interval) {
+  return cat("[", fixed(interval.low, 1), ", ", fixed(interval.high, 1), "]");
+}
+
+std::vector<std::string> tasks_of(const std::map<std::pair<std::string, int64_t>, Lines>& rows) {
+  std::set<std::string> tasks;
+  for (const auto& [key, lines] : rows) {
+    for (const Json* line : lines) {
+      for (const auto& [task, scores] : line->at("row").at("tasks").items()) tasks.insert(task);
+    }
+  }
+  return {tasks.begin(), tasks.end()};
+}
+
+std::string quality_table(const std::map<std::pair<std::string, int64_t>, Lines>& rows, const std::string& task) {
+  std::string head = "| method | ratio | seeds |", rule = "|---|---|---|", body;
+  for (const auto& [key, lines] : rows) {
+    const Json* first = lines.front();
+    if (!first->at("row").at("tasks").contains(task)) continue;
+    const Json& measures = first->at("row").at("tasks").at(task).at("measures");
+    if (body.empty()) {
+      for (const auto& [name, score] : measures.items()) {
+        head += cat(" ", name, " |");
+        rule += "---|";
+      }
+      head += " 95 % of the first | share of the gap % |\n";
+      rule += "---|---|\n";
+    }
+    body += cat("| ", key.first, " | ", key.second > 0 ? cat(key.second, "x") : "", " | ", lines.size(), " |");
+    for (const auto& [name, score] : measures.items()) {
+      std::vector<double> values;
+      for (const Json* line : lines)
+        values.push_back(line->at("row").at("tasks").at(task).at("measures").at(name).at("value"));
+      body += cat(" ", mean_and_spread(values), " |");
+    }
+    const auto all = pooled(lines, task);
+    body += cat(" ", all ? in_brackets(bootstrap_interval(all->measure, all->groups, samples)) : "", " |");
+    const auto none = rows.find({"none", 0}), full = rows.find({"full", 0});
+    const auto main_of = [&](const Lines& l) -> std::optional<double> {
+      const auto p = pooled(l, task);
+      return p ? std::optional(value_of(p->measure)) : std::nullopt;
+    };
+    std::string share;
+    if (none != rows.end() && full != rows.end()) {
+      const auto low = main_of(none->second), high = main_of(full->second), own = main_of(lines);
+      if (low && high && own && *low != *high) share = fixed(100 * (*own - *low) / (*high - *low), 0);
+    }
+    body += cat(" ", share, " |\n");
+  }
+  return cat("\n### ", task, "\n", head, rule, body);
+}
+
+// The first point of a learning curve whose exact match is at least `target`.
+const Json* first_reaching(const Json& curve, double target) {
+  for (const Json& point : curve) {
+    if (point.value("em_percent", -1.0) >= target) return &point;
+  }
+  return nullptr;
+}
+
+std::string target_table(const std::map<std::pair<std::string, int64_t>, Lines>& rows, const std::string& baseline) {
+  std::string body;
+  for (const auto& [key, lines] : rows) {
+    const auto twin = rows.find({baseline, key.second});
+    if (key.first == baseline || twin == rows.end()) continue;
+    for (const Json* line : lines) {
+      for (const Json* other : twin->second) {
+        const Json &curve = line->at("row").at("learning_curve"), &base = other->at("row").at("learning_curve");
+        if (line->at("seed") != other->at("seed") || curve.empty() || base.empty()) continue;
+        double best = 0;
+        for (const Json& point : base) best = std::max(best, point.value("em_percent", 0.0));
+        const Json *reached = first_reaching(base, best), *own = first_reaching(curve, best);
+        body +=
+            cat("| ", key.first, " | ", key.second, "x | ", line->at("seed").dump(), " | ", fixed(best, 1), " | ",
+                fixed(reached->at("train_seconds").get<double>(), 0), " s, ", reached->at("step").dump(), " steps | ");
+        if (own == nullptr) {
+          body += "not reached | | | |\n";
+          continue;
+        }
+        body += cat(fixed(own->at("train_seconds").get<double>(), 0), " s, ", own->at("step").dump(), " steps |");
+        for (const char* unit : {"train_seconds", "step", "train_tokens"}) {
+          const double share = own->at(unit).get<double>() / reached->at(unit).get<double>();
+          body += cat(" ", fixed(100 * (1 - share), 0), " |");
+        }
+        body += "\n";
+      }
+    }
+  }
+  if (body.empty()) return "";
+  return cat("\n### Time to the best exact match of ", baseline,
+             "\n| method | ratio | seed | its best EM % | it took | this took | saved % (seconds) | saved % (steps) | "
+             "saved % (tokens) |\n|---|---|---|---|---|---|---|---|---|\n",
+             body);
+}
+
+std::string difference_table(const std::map<std::pair<std::string, int64_t>, Lines>& rows,
+                             const std::string& baseline) {
+  std::string body;
+  for (const auto& [key, lines] : rows) {
+    const auto twin = rows.find({baseline, key.second});
+    if (key.first == baseline || twin == rows.end() || lines.front()->at("reference")) continue;
+    for (const auto& task : tasks_of(rows)) {
+      const auto a = pooled(lines, task), b = pooled(twin->second, task);
+      if (!a || !b || a->groups != b->groups) continue;
+      body += cat("| ", key.first, " | ", key.second, "x | ", task, " ", a->measure.name, " | ",
+                  fixed(value_of(a->measure) - value_of(b->measure), 1), " ",
+                  in_brackets(bootstrap_difference(a->measure, b->measure, a->groups, samples)), " |\n");
+    }
+  }
+  if (body.empty()) return "";
+  return cat("\n### Difference to ", baseline,
+             "\nPaired over the same contexts and seeds.\n\n| method | ratio | measure | difference [95 %] |\n"
+             "|---|---|---|---|\n",
+             body);
+}
+
+double median_of(const Json& cost, const char* key) {
+  return cost.at(key).is_null() ? 0 : cost.at(key).at("median").get<double>();
+}
+
+std::string cost_table(const std::map<std::pair<std::string, int64_t>, Lines>& rows) {
+  std::string body;
+  for (const auto& [key, lines] : rows) {
+    if (!lines.front()->at("row").contains("cost")) continue;
+    std::map<std::string, std::vector<double>> values;
+    std::string pays;
+    for (const Json* line : lines) {
+      const Json& cost = line->at("row").at("cost");
+      for (const char* name :
+           {"compress_milliseconds_per_context", "prefill_milliseconds_per_question", "decode_milliseconds_per_token"})
+        values[name].push_back(median_of(cost, name));
+      values["bytes"].push_back(cost.at("bytes_per_source_token"));
+      values["peak"].push_back(line->at("row").at("peak_mb"));
+    }
+    const auto full = rows.find({"full", 0});
+    if (full != rows.end() && full->second.front()->at("row").contains("cost") && !lines.front()->at("reference")) {
+      const Json& theirs = full->second.front()->at("row").at("cost");
+      const Json& own = lines.front()->at("row").at("cost");
+      const double per_question =
+          median_of(theirs, "prefill_milliseconds_per_question") - median_of(own, "prefill_milliseconds_per_question") +
+          (median_of(theirs, "decode_milliseconds_per_token") - median_of(own, "decode_milliseconds_per_token")) *
+              own.at("generated_tokens_per_question").get<double>();
+      pays = per_question > 0 ? fixed(std::ceil(median_of(own, "compress_milliseconds_per_context") / per_question), 0)
+                              : "never";
+    }
+    body += cat("| ", key.first, " | ", key.second > 0 ? cat(key.second, "x") : "", " | ",
+                mean_and_spread(values["compress_milliseconds_per_context"]), " | ",
+                mean_and_spread(values["prefill_milliseconds_per_question"]), " | ",
+                mean_and_spread(values["decode_milliseconds_per_token"], 2), " | ", mean_and_spread(values["bytes"], 0),
+                " | ", mean_and_spread(values["peak"], 0), " | ", pays, " |\n");
+  }
+  if (body.empty()) return "";
+  return cat(
+      "\n### Cost\nMedians over batches. A compressed context pays after so many questions.\n\n| method | ratio | "
+      "compress ms / context | prefill ms / question | decode ms / token | bytes / source token | peak MB | pays "
+      "after questions |\n|---|---|---|---|---|---|---|---|\n",
+      body);
+}
+
+}  // namespace
+
+std::string sweep_markdown(const std::vector<Json>& results, const std::string& baseline) {
+  std::string text = "# Sweep\n";
+  if (!results.empty()) text += results.front().at("environment").dump() + "\n";
+  for (const auto& data : distinct(results, "data")) {
+    const auto rows = by_method(results, data);
+    if (!data.empty()) text += cat("\n## ", data, "\n");
+    for (const auto& task : tasks_of(rows)) text += quality_table(rows, task);
+    if (!baseline.empty()) text += target_table(rows, baseline) + difference_table(rows, baseline);
+    text += cost_table(rows);
+  }
+  return text;
+}
+
+std::string sweep_csv(const std::vector<Json>& results) {
+  std::string text = "cell,method,ratio,seed,data,task,measure,value,low,high,train_seconds,train_steps\n";
+  for (const Json& line : results) {
+    const Json& training = line.at("training");
+    for (const auto& [task, scores] : line.at("row").at("tasks").items()) {
+      for (const auto& [name, score] : scores.at("measures").items()) {
+        text += cat(line.at("cell").get<std::string>(), ",", line.at("method").get<std::string>(), ",",
+                    line.at("ratio").dump(), ",", line.at("seed").dump(), ",", line.at("data").get<std::string>(), ",",
+                    task, ",", name, ",", score.at("value").dump(), ",", score.at("low").dump(), ",",
+                    score.at("high").dump(), ",", training.is_null() ? "" : training.at("seconds").dump(), ",",
+                    training.is_null() ? "" : training.at("steps").dump(), "\n");
+      }
+    }
+  }
+  return text;
+}
+
+}  // namespace precis

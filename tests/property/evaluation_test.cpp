@@ -1,0 +1,310 @@
+// Tasks, readings, intervals and sweeps on a tiny decoder.
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <cmath>
+#include <thread>
+
+#include "precis/core/file.h"
+#include "precis/core/strings.h"
+#include "precis/data/synth.h"
+#include "precis/eval/evaluator.h"
+#include "precis/eval/metrics.h"
+#include "precis/sweep/sweep.h"
+#include "training.h"
+
+namespace precis {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::error_of;
+using testing::TemporaryFolder;
+
+TEST(Bootstrap, IntervalsAreThoseOfTheNormalApproximationAndKnowContexts) {
+  std::vector<double> values;
+  std::vector<int64_t> single, in_fours;
+  for (int64_t i = 0; i < 400; ++i) {
+    values.push_back((i / 4) % 2 == 0 ? 1 : 0);  // the items of four agree
+    single.push_back(i);
+    in_fours.push_back(i / 4);
+  }
+  const Measure measure = mean_percent("x_percent", values);
+  EXPECT_DOUBLE_EQ(value_of(measure), 50);
+  const Interval one = bootstrap_interval(measure, single, 2000), four = bootstrap_interval(measure, in_fours, 2000);
+  EXPECT_NEAR(one.high - one.low, 2 * 1.96 * 2.5, 0.6);    // sqrt(0.25 / 400) = 2.5 %
+  EXPECT_NEAR(four.high - four.low, 2 * 1.96 * 5.0, 1.2);  // 100 contexts
+  const Interval same = bootstrap_difference(measure, measure, in_fours, 100);
+  EXPECT_EQ(same.low, 0);
+  EXPECT_EQ(same.high, 0);
+}
+
+struct World {
+  std::unique_ptr<Tokenizer> tokenizer = testing::letter_tokenizer();
+  std::vector<Passage> passages = testing::passages();
+  std::vector<AskedQuestion> questions = list_questions(passages, 0);
+  Config config = testing::training_config("unused", {"eval.max_new_tokens=6", "data.continuation_tokens=8"});
+  World() {
+    for (auto& passage : passages) {
+      passage.context.resize(120);  // the tiny decoder has 256 positions
+      for (auto& question : passage.questions) question.options = {question.answers[0], "nobody.at.all", "x"};
+    }
+  }
+};
+
+TEST(Tasks, BatchesNeverChangeAScore) {
+  World world;
+  for (const auto& c : testing::compressor_cases()) {
+    const auto compressor = testing::make_compressor(c);
+    const auto reading = read_memory(*compressor, *world.tokenizer, world.config);
+    for (const char* task : {"qa", "choice", "continuation"}) {
+      world.config.eval.batch = 1;
+      const auto one = run_task(task, *reading, *world.tokenizer, world.config, world.questions);
+      world.config.eval.batch = 7;
+      const auto seven = run_task(task, *reading, *world.tokenizer, world.config, world.questions);
+      EXPECT_EQ(one->texts, seven->texts) << c.name << " " << task;
+      EXPECT_EQ(one->groups, seven->groups);
+      for (size_t m = 0; m < one->measures.size(); ++m)
+        EXPECT_NEAR(value_of(one->measures[m]) / std::max(1e-9, value_of(seven->measures[m])),
+                    value_of(seven->measures[m]) > 0 ? 1 : 0, 1e-5)
+            << c.name << " " << task;
+    }
+  }
+}
+
+TEST(Tasks, PerplexityOfTheFullContextIsThatOfThePlainDecoder) {
+  World world;
+  const auto decoder = testing::tiny_decoder();
+  const auto full = run_task("continuation", *read_text(*decoder, *world.tokenizer, world.config, "full", 4),
+                             *world.tokenizer, world.config, world.questions);
+  double sum = 0;
+  int64_t count = 0;
+  for (const auto& passage : world.passages) {
+    const TokenIds ids = context_ids(*world.tokenizer, world.config.data, passage.context, false);
+    const TokenBatch batch = token_batch({ids});
+    const Tensor logits = decoder->logits(
+        decoder->hidden({decoder->embed(batch.ids), batch.lengths, torch::arange(batch.ids.size(1)).unsqueeze(0)})[0]);
+    const auto n = static_cast<int64_t>(ids.size());
+    for (int64_t t = n - 7; t < n; ++t) {
+      sum += logits[t - 1].log_softmax(0)[ids[static_cast<size_t>(t)]].item<double>();
+      ++count;
+    }
+  }
+  EXPECT_NEAR(std::log(value_of(full->measures[0])), -sum / static_cast<double>(count), 1e-5);
+  EXPECT_EQ(full->measures[0].items[0][1], 7);  // the same 7 tokens of each context for every row
+  const auto compressor = testing::make_compressor(testing::compressor_cases()[2]);
+  const auto own = run_task("continuation", *read_memory(*compressor, *world.tokenizer, world.config), *world.tokenizer,
+                            world.config, world.questions);
+  EXPECT_EQ(own->measures[0].items[0][1], 7);
+}
+
+TEST(Tasks, ChoicesAreTheLikeliestByTheDecodersOwnNumbers) {
+  World world;
+  const auto decoder = testing::tiny_decoder();
+  const auto chosen = run_task("choice", *read_text(*decoder, *world.tokenizer, world.config, "none", 4),
+                               *world.tokenizer, world.config, world.questions);
+  for (size_t q = 0; q < 5; ++q) {
+    const Question& question = *world.questions[q].question;
+    const TokenIds prompt =
+        world.tokenizer->encode(fill_template(world.config.eval.prompt.without_context, "", question.text, ""), true);
+    double best = -1e30;
+    std::string expected;
+    for (const auto& option : question.options) {
+      TokenIds ids = prompt;
+      const TokenIds answer = world.tokenizer->encode(" " + option);
+      ids.insert(ids.end(), answer.begin(), answer.end());
+      const TokenBatch batch = token_batch({ids});
+      const Tensor logits = decoder->logits(decoder->hidden(
+          {decoder->embed(batch.ids), batch.lengths, torch::arange(batch.ids.size(1)).unsqueeze(0)})[0]);
+      double sum = 0;
+      for (size_t t = prompt.size(); t < ids.size(); ++t)
+        sum += logits[static_cast<int64_t>(t) - 1].log_softmax(0)[ids[t]].item<double>();
+      const double mean = sum / static_cast<double>(answer.size());
+      if (mean > best) {
+        best = mean;
+        expected = option;
+      }
+    }
+    EXPECT_EQ(chosen->texts[q], expected);
+  }
+  world.passages[0].questions[0].options.clear();
+  EXPECT_NE(error_of([&] {
+              run_task("choice", *read_text(*decoder, *world.tokenizer, world.config, "none", 4), *world.tokenizer,
+                       world.config, world.questions);
+            }).find("without options"),
+            std::string::npos);
+}
+
+TEST(Tasks, TruncationKeepsOneTokenInRFromItsEnd) {
+  World world;
+  const auto decoder = testing::tiny_decoder();
+  ReadingCost cost;
+  const Passage& passage = world.passages[0];
+  const auto source = static_cast<int64_t>(world.tokenizer->encode(passage.context).size());
+  read_text(*decoder, *world.tokenizer, world.config, "truncate-first", 4)->ask({{&passage, "?", {}, {}}}, cost);
+  EXPECT_EQ(cost.entries, (source + 3) / 4);
+  EXPECT_EQ(cost.source_tokens, source);
+}
+
+TEST(Tasks, MemoriesAreAskedForTheTextItself) {
+  World world;
+  world.questions.resize(4);
+  const auto compressor = testing::make_compressor({"icae", {"compressor.method=icae"}});
+  const auto scores = run_task("reconstruction", *read_memory(*compressor, *world.tokenizer, world.config),
+                               *world.tokenizer, world.config, world.questions);
+  ASSERT_TRUE(scores);
+  EXPECT_EQ(scores->measures.size(), 5u);
+  EXPECT_EQ(scores->measures[0].items[0][1],
+            static_cast<double>(world.tokenizer->encode(world.passages[0].context).size()));
+  EXPECT_FALSE(run_task("reconstruction",
+                        *read_text(*testing::tiny_decoder(), *world.tokenizer, world.config, "full", 4),
+                        *world.tokenizer, world.config, world.questions));
+}
+
+TEST(Data, KeyValueRecordsBecomeAQuestionForTheKey) {
+  const TemporaryFolder folder;
+  testing::write_text(folder / "kv.jsonl", R"({"ordered_kv_records":[["k1","v1"],["k2","v2"]],"key":"k2","value":"v2"})"
+                                           "\n");
+  const auto passages = read_qa(folder / "kv.jsonl");
+  EXPECT_EQ(passages[0].context, "{\"k1\": \"v1\",\n \"k2\": \"v2\"}");
+  EXPECT_EQ(passages[0].questions[0].text, "k2");
+  EXPECT_EQ(passages[0].questions[0].answers, (std::vector<std::string>{"v2"}));
+  testing::write_text(folder / "bad.jsonl", R"({"ordered_kv_records":[["k1"]],"key":"k2","value":"v2"})");
+  EXPECT_NE(error_of([&] { read_qa(folder / "bad.jsonl"); }).find("line 1"), std::string::npos);
+}
+
+TEST(Synth, YesNoAndDemonstrationsHaveOptionsAndBothAnswers) {
+  for (const char* kind : {"yes-no", "icl"}) {
+    int first = 0, all = 0;
+    for (int64_t i = 0; i < 60; ++i) {
+      const Passage passage = synth_passage({.kind = kind, .seed = 1, .split = "eval"}, i);
+      EXPECT_EQ(passage.questions.size(), 3u);
+      for (const auto& question : passage.questions) {
+        ASSERT_EQ(question.options.size(), 2u);
+        first += question.answers[0] == question.options[0] ? 1 : 0;
+        ++all;
+      }
+    }
+    EXPECT_NEAR(static_cast<double>(first) / all, 0.5, 0.2) << kind;
+  }
+}
+
+// A sweep around the tiny decoder: two methods, two ratios, one or two seeds.
+class Sweeps : public ::testing::Test {
+ protected:
+  Sweeps() {
+    testing::write_tiny_model(folder / "model", {{"max_position_embeddings", 1024}});
+    testing::write_letter_tokenizer(folder / "model");
+    for (const char* split : {"train", "eval"})
+      write_file_atomically(folder / (std::string(split) + ".jsonl"),
+                            [&](std::ostream& out) { write_synth(out, {.count = 6, .seed = 1, .split = split}); });
+  }
+
+  std::vector<ConfigLayer> layers(const std::string& dir, const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> all = {
+        "model.path=" + (folder / "model").string(),
+        "data.train=" + (folder / "train.jsonl").string(),
+        "data.eval=" + (folder / "eval.jsonl").string(),
+        "data.max_context_tokens=400",
+        "compressor.segment_length=64",
+        "train.steps=4",
+        "train.batch=2",
+        "train.eval_interval=2",
+        "train.log_interval=1",
+        "eval.max_new_tokens=4",
+        "eval.bootstrap_samples=50",
+        R"(sweep.methods=[{"name":"pic","set":["compressor.method=pic","compressor.lora.rank=2"]},{"name":"icae","set":["compressor.method=icae","compressor.lora.rank=2"]}])",
+        "sweep.ratios=4,8",
+        "sweep.baseline=icae",
+        "run.dir=" + (folder / dir).string()};
+    all.insert(all.end(), more.begin(), more.end());
+    return config_layers("", all);
+  }
+  SweepOutcome sweep(const std::string& dir, const std::vector<std::string>& more = {}) const {
+    return run_sweep(layers(dir, more), CompressorRegistry::built_in());
+  }
+  // Every score by row, without what depends on time.
+  std::map<std::string, Json> scores(const std::string& dir) const {
+    std::map<std::string, Json> out;
+    for (const Json& line : read_sweep_results(folder / dir))
+      out[line["cell"].get<std::string>() + "/" + line["row"]["name"].get<std::string>()] =
+          Json{line["row"]["tasks"], line["items"]};
+    return out;
+  }
+
+  TemporaryFolder folder;
+};
+
+TEST_F(Sweeps, EveryCellIsDoneOnceAndAgainTheSame) {
+  const SweepOutcome first = sweep("a");
+  EXPECT_EQ(first.cells, 5);
+  EXPECT_EQ(first.done_now, 5);
+  const auto results = read_sweep_results(folder / "a");
+  EXPECT_EQ(results.size(), 8u);  // four trained rows; full, none, truncate at two ratios
+  const std::string before = read_file(folder / "a" / "results.jsonl");
+  EXPECT_EQ(sweep("a").done_now, 0);
+  EXPECT_TRUE(before == read_file(folder / "a" / "results.jsonl"));
+  const std::string tables = read_file(folder / "a" / "results.md");
+  for (const char* part :
+       {"| pic | 4x |", "| icae | 8x |", "| full |", "Time to the best", "Difference to icae", "Cost"})
+    EXPECT_NE(tables.find(part), std::string::npos) << part << "\n" << tables;
+  sweep("b");
+  EXPECT_EQ(scores("a"), scores("b"));
+  const Json plan = sweep_plan(layers("a", {"sweep.seeds=1,2"}), CompressorRegistry::built_in());
+  EXPECT_EQ(plan.size(), 9u);
+  EXPECT_EQ(plan[0]["state"], "done");
+  EXPECT_TRUE(plan[8].contains("estimated_seconds"));
+}
+
+TEST_F(Sweeps, ATornLineIsDoneAgainAndWhatIsBrokenInTheMiddleIsNamed) {
+  sweep("a");
+  const auto whole = scores("a");
+  const fs::path file = folder / "a" / "results.jsonl";
+  std::string text = read_file(file);
+  testing::write_text(file, text.substr(0, text.size() - 100));
+  EXPECT_EQ(sweep("a").done_now, 1);
+  EXPECT_EQ(scores("a"), whole);
+  text = read_file(file);
+  text[text.find("\"row\"") + 1] = '"';
+  testing::write_text(file, text);
+  EXPECT_NE(error_of([&] { sweep("a"); }).find("results.jsonl line"), std::string::npos);
+}
+
+TEST_F(Sweeps, AFailedCellIsReportedAndTheRestGoesOn) {
+  const std::string broken =
+      R"(sweep.methods=[{"name":"bad","set":["compressor.method=comprexit","compressor.comprexit.window=2","compressor.lora.rank=0"]},{"name":"icae","set":["compressor.method=icae","compressor.lora.rank=2"]}])";
+  const SweepOutcome outcome = sweep("a", {broken});
+  EXPECT_EQ(outcome.failed, 2);
+  EXPECT_EQ(outcome.done_now, 3);
+  const std::string failures = read_file(folder / "a" / "failures.jsonl");
+  EXPECT_NE(failures.find("bad-4x-seed-1"), std::string::npos) << failures;
+}
+
+TEST_F(Sweeps, TwoThatShareAFolderDoNoCellTwice) {
+  SweepOutcome outcomes[2];
+  std::vector<std::thread> both;
+  for (auto& outcome : outcomes) both.emplace_back([&] { outcome = sweep("a"); });
+  for (auto& one : both) one.join();
+  EXPECT_EQ(outcomes[0].done_now + outcomes[1].done_now, 5);
+  EXPECT_EQ(read_sweep_results(folder / "a").size(), 8u);
+  sweep("alone");
+  EXPECT_EQ(scores("a"), scores("alone"));
+}
+
+TEST_F(Sweeps, OneTrainingServesAllRatios) {
+  EXPECT_EQ(sweep("a", {"sweep.shared_ratios=true"}).cells, 3);
+  std::set<int64_t> ratios;
+  for (const Json& line : read_sweep_results(folder / "a")) {
+    if (line["method"] == "pic") ratios.insert(line["ratio"].get<int64_t>());
+  }
+  EXPECT_EQ(ratios, (std::set<int64_t>{4, 8}));
+}
+
+TEST_F(Sweeps, AGridWithoutCellsOrWithTwoOfOneNameIsRefused) {
+  EXPECT_NE(error_of([&] { sweep("a", {"sweep.ratios="}); }).find("no cells"), std::string::npos);
+  EXPECT_NE(error_of([&] { sweep("a", {R"(sweep.methods=[{"name":"x"},{"name":"x"}])"}); }).find("one name"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] { sweep("a", {R"(sweep.methods=[{"name":"a/b"}])"}); }).find("a/b"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace precis
