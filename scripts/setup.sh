@@ -42,4 +42,9 @@ elif ! .venv/bin/python -c "import importlib.metadata as m; raise SystemExit(m.v
     exit 2
   fi
 fi
+# For the plots of sweeps; nothing else needs it, so its absence is no failure.
+if [ -x .venv/bin/python ] && ! .venv/bin/python -c 'import matplotlib' 2>/dev/null; then
+  say "Installing matplotlib into .venv"
+  .venv/bin/python -m pip install -q matplotlib || say "matplotlib could not be installed: scripts/plot_sweep.py will not run"
+fi
 say "Set-up is complete"

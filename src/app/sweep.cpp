@@ -11,18 +11,18 @@ namespace precis {
 void run_sweep_command(const std::vector<ConfigLayer>& layers, bool list, bool json,
                        const CompressorRegistry& registry) {
   if (list) {
-    for (const Json& row : sweep_plan(layers, registry)) {
+    for (const Json& row : sweep_plan(layers)) {
       if (json) {
         std::printf("%s\n", row.dump().c_str());
         continue;
       }
       std::string seconds;
-      for (const char* key : {"seconds", "estimated_seconds", "training_seconds_at_most"}) {
+      for (const char* key : {"seconds", "estimated_seconds", "planned_training_seconds"}) {
         if (row.contains(key))
           seconds = cat(fixed(row[key].get<double>(), 0), " s",
                         key[0] == 's'   ? ""
                         : key[0] == 'e' ? " (estimated)"
-                                        : " of training at most");
+                                        : " of training, by its plan");
       }
       std::printf("%-40s %-6s %s\n", row["cell"].get<std::string>().c_str(), row["state"].get<std::string>().c_str(),
                   seconds.c_str());

@@ -63,6 +63,8 @@ UnpackedFile::UnpackedFile(const fs::path& path) : state_(std::make_unique<State
   if (s.file == nullptr || s.reader == nullptr)
     throw Error({.what = "cannot open the file", .where = path.string()}, Error::Kind::resources);
   const std::string name = path.filename().string();
+  if (ends_with_any(name, {".gz", ".tgz"}) && !is_empty && gzdirect(s.file) == 1)
+    throw Error({.what = "broken gzip data", .where = path.string(), .found = "no gzip header"});
   s.is_archive = name.find(".tar") != std::string::npos || ends_with_any(name, {".tgz", ".txz", ".tzst"});
   archive_read_support_filter_xz(s.reader);
   archive_read_support_filter_zstd(s.reader);

@@ -1,3 +1,4 @@
+#include <map>
 #include <set>
 
 #include "precis/core/error.h"
@@ -26,6 +27,15 @@ void require_names(const std::vector<SweepChoice>& choices, const std::string& w
   }
 }
 
+// What a training depends on, as text: equal for cells that can share one.
+std::string training_key(Config config) {
+  const bool evaluates = config.train.eval_interval > 0 || config.train.eval_seconds > 0;
+  if (!evaluates) config.data.eval.clear();
+  config.eval = {};
+  config.run.dir.clear();
+  return to_json_absolute(config).dump();
+}
+
 }  // namespace
 
 std::vector<SweepCell> sweep_cells(const std::vector<ConfigLayer>& layers) {
@@ -45,6 +55,7 @@ std::vector<SweepCell> sweep_cells(const std::vector<ConfigLayer>& layers) {
     for (const int64_t ratio : grid.ratios) ratios.push_back({ratio});
   }
   std::vector<SweepCell> cells;
+  std::map<std::string, std::string> trainings;
   const auto add = [&](SweepCell cell, const SweepChoice* method, const SweepChoice& data) {
     std::vector<ConfigLayer> own = layers;
     if (method != nullptr) add_choice(own, *method);
@@ -54,8 +65,9 @@ std::vector<SweepCell> sweep_cells(const std::vector<ConfigLayer>& layers) {
     cell.config = resolve_config(own);
     cell.config.sweep = {};
     cell.config.compressor.ratio.values = cell.ratios;
-    cell.config.run.dir = base.run.dir + "/cells/" + cell.id;
     if (method != nullptr) cell.config.run.seed = cell.seed;
+    cell.training = trainings.emplace(training_key(cell.config), cell.id).first->second;
+    cell.config.run.dir = base.run.dir + "/cells/" + cell.training;
     cells.push_back(std::move(cell));
   };
   const std::vector<SweepChoice> data = grid.data.empty() ? std::vector<SweepChoice>{{}} : grid.data;

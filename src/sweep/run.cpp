@@ -14,6 +14,7 @@
 #include "precis/eval/train_run.h"
 #include "precis/sweep/sweep.h"
 #include "precis/train/plan.h"
+#include "precis/train/throughput.h"
 
 namespace precis {
 namespace fs = std::filesystem;
@@ -93,9 +94,9 @@ class Sweep {
     return std::count_if(cells_.begin(), cells_.end(), [&](const SweepCell& c) { return finished.contains(c.id); });
   }
 
-  // Holds a cell against other processes; nothing where one of them is at it.
+  // Holds a cell's training against other processes; nothing where one of them is at it.
   std::unique_ptr<FolderLock> try_claim(const SweepCell& cell) const {
-    const fs::path claim = folder_ / "claims" / cell.id;
+    const fs::path claim = folder_ / "claims" / cell.training;
     make_folder(claim);
     try {
       return std::make_unique<FolderLock>(claim);
@@ -164,7 +165,7 @@ class Sweep {
       own.eval.compressors.clear();
     }
     const Report report = evaluate(own, registry_, model.decoder, *model.tokenizer);
-    write_report(fs::path(own.run.dir) / "report", report);
+    write_report(folder_ / "cells" / cell.id / "report", report);
     const Json whole = report_json(report);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     std::vector<Json> lines;
@@ -238,7 +239,7 @@ SweepOutcome run_sweep(const std::vector<ConfigLayer>& layers, const CompressorR
   return Sweep(layers, registry).run();
 }
 
-Json sweep_plan(const std::vector<ConfigLayer>& layers, const CompressorRegistry& registry) {
+Json sweep_plan(const std::vector<ConfigLayer>& layers) {
   const fs::path folder = resolve_config(layers).run.dir;
   const std::vector<Json> results = read_sweep_results(folder);
   const auto finished = finished_cells(results);
@@ -251,6 +252,7 @@ Json sweep_plan(const std::vector<ConfigLayer>& layers, const CompressorRegistry
     by_method[cell.method].first += measured[cell.id];
     ++by_method[cell.method].second;
   }
+  const double peak = matrix_peak(resolve_dtype(resolve_config(layers).model.dtype, at::kCPU), at::kCPU);
   Json plan = Json::array();
   for (const auto& cell : cells) {
     const bool done = finished.contains(cell.id);
@@ -261,9 +263,9 @@ Json sweep_plan(const std::vector<ConfigLayer>& layers, const CompressorRegistry
     } else if (count > 0) {
       row["estimated_seconds"] = sum / static_cast<double>(count);
     } else if (cell.config.train.max_seconds > 0 && cell.method != "references") {
-      row["training_seconds_at_most"] = cell.config.train.max_seconds;
+      row["planned_training_seconds"] = cell.config.train.max_seconds;
     } else if (cell.method != "references") {
-      row["training_seconds_at_most"] = training_plan(cell.config, registry).at("time_at_most").at("seconds");
+      row["planned_training_seconds"] = planned_seconds(cell.config, peak);
     }
     plan.push_back(std::move(row));
   }

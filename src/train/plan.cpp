@@ -1,6 +1,7 @@
 #include "precis/train/plan.h"
 
 #include "precis/core/error.h"
+#include "precis/core/process.h"
 #include "precis/train/throughput.h"
 #include "precis/train/trainer.h"
 
@@ -58,7 +59,24 @@ int64_t longest_step_rows(const Config& config, const ObjectiveConfig& o, int64_
   return rows;
 }
 
+constexpr double assumed_share_of_peak = 0.35;
+
+// Operations of all steps with contexts and tasks as long as they may be.
+double planned_operations(const Config& config, const DecoderConfig& shape) {
+  const int64_t ratio = config.compressor.ratio, entries = (config.data.max_context_tokens + ratio - 1) / ratio;
+  double operations = 0;
+  for (const auto& stage : stages_of(config)) {
+    operations += static_cast<double>(stage.steps * longest_step_rows(config, stage.objectives, entries)) *
+                  training_operations_per_token(shape);
+  }
+  return operations;
+}
+
 }  // namespace
+
+double planned_seconds(const Config& config, double peak) {
+  return planned_operations(config, decoder_shape(config)) / (peak * assumed_share_of_peak);
+}
 
 Json training_plan(const Config& config, const CompressorRegistry& registry) {
   const DecoderConfig shape = decoder_shape(config);
@@ -74,16 +92,14 @@ Json training_plan(const Config& config, const CompressorRegistry& registry) {
   const at::ScalarType dtype = resolve_dtype(config.model.dtype, device);
   const auto value_bytes = static_cast<int64_t>(c10::elementSize(dtype));
   const double peak = matrix_peak(dtype, device);
-  constexpr double assumed_share_of_peak = 0.35;
+  const int64_t program = resident_bytes();  // LibTorch itself
   Json stages = Json::array();
   int64_t steps = 0;
-  double activations = 0, operations = 0;
+  double activations = 0;
   for (const auto& stage : stages_of(config)) {
     steps += stage.steps;
     const ObjectiveConfig& o = stage.objectives;
     activations = std::max(activations, activation_bytes(shape, value_bytes, longest_rows(config, o, entries)));
-    operations +=
-        static_cast<double>(stage.steps * longest_step_rows(config, o, entries)) * training_operations_per_token(shape);
     stages.push_back(
         {{"name", stage.name},
          {"steps", stage.steps},
@@ -112,18 +128,19 @@ Json training_plan(const Config& config, const CompressorRegistry& registry) {
           {"contexts", steps * t.batch},
           {"context_tokens_at_most", steps * t.batch * context},
           {"clip", t.clip},
-          {"memory_at_most",
+          {"memory_estimate",
            {{"dtype", c10::toString(dtype)},
+            {"program_bytes", program},
             {"frozen_weights_bytes", frozen * value_bytes},
             {"trained_tensors_gradients_and_moments_bytes", 16 * trained},
             {"activations_bytes", static_cast<int64_t>(activations)},
             {"recompute", t.recompute},
-            {"sum_bytes", static_cast<int64_t>(activations) + frozen * value_bytes + 16 * trained}}},
-          {"time_at_most",
-           {{"operations", operations},
+            {"sum_bytes", program + static_cast<int64_t>(activations) + frozen * value_bytes + 16 * trained}}},
+          {"time_estimate",
+           {{"operations", planned_operations(config, shape)},
             {"matrix_peak_operations_per_second_here", peak},
             {"assumed_share_of_peak", assumed_share_of_peak},
-            {"seconds", operations / (peak * assumed_share_of_peak)}}}};
+            {"seconds", planned_seconds(config, peak)}}}};
 }
 
 }  // namespace precis

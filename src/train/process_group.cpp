@@ -11,6 +11,7 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #endif
 
+#include <csignal>
 #include <cstdlib>
 
 #include "precis/core/error.h"
@@ -79,6 +80,7 @@ ProcessGroup ProcessGroup::from_environment(const std::string& device, double ti
   out.size_ = number_in_environment("WORLD_SIZE", 1, 1 << 20);
   if (out.size_ == 1) return out;
   out.rank_ = number_in_environment("RANK", 0, out.size_ - 1);
+  std::signal(SIGPIPE, SIG_IGN);  // a peer that has died is an error to report, not a signal that ends us
   const std::string address = environment("MASTER_ADDR");
   if (address.empty())
     throw Error({.what = "a variable of the process group is missing", .where = "MASTER_ADDR", .expected = "a host"});

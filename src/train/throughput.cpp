@@ -17,7 +17,7 @@ double activation_bytes(const DecoderConfig& c, int64_t bytes_per_value, const P
   const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
   // Of a row in a layer: the input of each norm and of each product, what attention and SwiGLU keep.
   const int64_t input = c.hidden, layer = 4 * c.hidden + (q + 2 * kv) + (q + 2 * kv) + 2 * q + 3 * c.intermediate;
-  const auto kept = [&](int64_t n) { return n * (rows.recompute ? c.layers * input + layer : c.layers * layer); };
+  const auto kept = [&](int64_t n) { return n * (rows.recompute ? c.layers * input + 2 * layer : c.layers * layer); };
   const int64_t values = kept(rows.decoder) + (rows.encoder_takes_gradient ? kept(rows.encoder) : rows.encoder * layer);
   // Logits come in blocks of 64 rows, in fp32, with their gradient.
   const int64_t logits = std::min<int64_t>(rows.supervised, 64) * c.vocabulary * 4 * 2;

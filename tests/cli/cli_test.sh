@@ -64,6 +64,36 @@ if [ -f "$model" ]; then
   expect 2 'no such file' "$precis" prepare 'none*.txt' --tokenizer "$model" --out none
 fi
 
+# A decoder of one's own in a few steps, a sweep around it, and its report; what is done is not done again.
+tiny=(--hidden 32 --heads 2 --kv-heads 1 --intermediate 48 --layers 2 --vocabulary 512 --batch 4)
+expect 0 'parameters, 6 steps' "$precis" pretrain --out small "${tiny[@]}" --steps 6
+expect 0 'parameters, 6 steps' "$precis" pretrain --out small "${tiny[@]}" --steps 6
+expect 2 'a decoder with other options' "$precis" pretrain --out small "${tiny[@]}" --steps 7
+expect 2 'heads do not divide' "$precis" pretrain --out small2 "${tiny[@]}" --steps 6 --hidden 33
+expect 0 '"family": "llama"' "$precis" inspect small
+for kind in yes-no icl; do expect 0 'contexts' "$precis" synth --out $kind.jsonl --count 4 --seed 1 --kind $kind; done
+cat > sweep.json <<'END'
+{"model": {"path": "small"}, "data": {"train": ["train.jsonl"], "eval": ["eval.jsonl"], "max_context_tokens": 1000},
+ "train": {"steps": 2, "batch": 2, "eval_interval": 1, "eval_limit": 4}, "eval": {"limit": 6, "max_new_tokens": 4, "bootstrap_samples": 20},
+ "sweep": {"methods": [{"name": "pic", "set": ["compressor.lora.rank=2"]}, {"name": "icae", "set": ["compressor.method=icae", "compressor.lora.rank=2"]}],
+           "ratios": [4, 16], "baseline": "icae"}, "run": {"dir": "sweep"}}
+END
+expect 0 'pic-16x-seed-1 .*to do' "$precis" sweep --config sweep.json --list
+expect 0 'Difference to icae' "$precis" sweep --config sweep.json
+expect 0 '"done_now":0' "$precis" sweep --config sweep.json --json
+expect 0 'icae-4x-seed-1 .*done' "$precis" sweep --config sweep.json --list
+expect 1 '2 of 7 cells failed' "$precis" sweep --config sweep.json 'sweep.methods=[{"name":"pic","set":["compressor.lora.rank=2"]},{"name":"bad","set":["data.train=nowhere.json"]},{"name":"icae","set":["compressor.method=icae","compressor.lora.rank=2"]}]'
+expect 2 'the sweep has no cells' "$precis" sweep --config sweep.json sweep.methods=[]
+python="$root/.venv/bin/python"
+if "$python" -c 'import matplotlib' 2>/dev/null; then
+  expect 0 'report.html' "$python" "$root/scripts/plot_sweep.py" sweep
+  expect 0 '<svg' cat sweep/report.html
+  expect 1 'no such file' "$python" "$root/scripts/plot_sweep.py" corpus
+fi
+expect 0 'accuracy_percent' "$precis" eval model.path=small data.eval=yes-no.jsonl,icl.jsonl eval.tasks=choice eval.compressors=sweep/cells/pic-4x-seed-1 eval.references=full,none,mean-pool run.dir=choice
+expect 0 'bleu_4.*rouge_l_percent' "$precis" eval model.path=small data.eval=eval.jsonl eval.limit=3 eval.tasks=reconstruction,continuation data.continuation_tokens=8 eval.compressors=sweep/cells/pic-4x-seed-1 run.dir=reconstruction
+expect 2 'without options' "$precis" eval model.path=small data.eval=eval.jsonl eval.tasks=choice run.dir=nochoice
+
 # No room left: a resource error, and nothing half-written stays behind.
 expect 3 'File too large' bash -c 'trap "" XFSZ; ulimit -f 8; exec "$0" synth --out big.jsonl --count 2000 --seed 1' "$precis"
 [ -z "$(ls -A | grep big)" ] || { echo "FAIL: a failed write left $(ls -A | grep big)"; failures=$((failures + 1)); }
@@ -73,6 +103,7 @@ for config in "$root"/configs/*/*.json; do expect 0 '"compressor"' "$precis" tra
 
 # The papers' settings print their plan without the papers' models.
 for config in "$root"/configs/paper/*.json; do expect 0 '"memory_entries_of_longest_context"' "$precis" train --config "$config" --dry-run; done
+expect 0 'sac-64x-seed-3-out-of-domain .*to do' "$precis" sweep --config "$root/configs/paper/sweep.json" --list
 expect 2 'no model here' "$precis" train --dry-run model.path=nowhere
 
 if [ ! -f "$model" ]; then

@@ -94,8 +94,11 @@ double difference(const fs::path& a, const fs::path& b) {
   const SafetensorsFile one(a / "compressor" / "compressor.safetensors"),
       other(b / "compressor" / "compressor.safetensors");
   double largest = 0;
-  for (const auto& [name, entry] : one.entries())
+  for (const auto& [name, entry] : one.entries()) {
+    // ComprExIT's b_a has no effect (a softmax follows): its gradient is rounding alone, which Adam makes steps of.
+    if (name == "mass.proj.bias") continue;
     largest = std::max(largest, (one.tensor(name) - other.tensor(name)).abs().max().item<double>());
+  }
   return largest;
 }
 

@@ -249,7 +249,7 @@ TEST_F(Sweeps, EveryCellIsDoneOnceAndAgainTheSame) {
     EXPECT_NE(tables.find(part), std::string::npos) << part << "\n" << tables;
   sweep("b");
   EXPECT_EQ(scores("a"), scores("b"));
-  const Json plan = sweep_plan(layers("a", {"sweep.seeds=1,2"}), CompressorRegistry::built_in());
+  const Json plan = sweep_plan(layers("a", {"sweep.seeds=1,2"}));
   EXPECT_EQ(plan.size(), 9u);
   EXPECT_EQ(plan[0]["state"], "done");
   EXPECT_TRUE(plan[8].contains("estimated_seconds"));
@@ -297,6 +297,17 @@ TEST_F(Sweeps, OneTrainingServesAllRatios) {
     if (line["method"] == "pic") ratios.insert(line["ratio"].get<int64_t>());
   }
   EXPECT_EQ(ratios, (std::set<int64_t>{4, 8}));
+}
+
+TEST_F(Sweeps, DataSetsThatDifferInQuestionsOnlyShareATraining) {
+  const std::string data = cat(R"(sweep.data=[{"name":"a","set":["data.eval=)", (folder / "eval.jsonl").string(),
+                               R"("]},{"name":"b","set":["data.eval=)", (folder / "train.jsonl").string(), R"("]}])");
+  EXPECT_EQ(sweep("a", {data, "train.eval_interval=0"}).cells, 10);
+  EXPECT_TRUE(fs::exists(folder / "a" / "cells" / "pic-4x-seed-1-a" / "checkpoints"));
+  EXPECT_FALSE(fs::exists(folder / "a" / "cells" / "pic-4x-seed-1-b" / "checkpoints"));
+  EXPECT_TRUE(fs::exists(folder / "a" / "cells" / "pic-4x-seed-1-b" / "report" / "report.json"));
+  for (const Json& line : read_sweep_results(folder / "a"))
+    EXPECT_EQ(line["row"]["tasks"]["qa"]["items"], 18) << line["cell"];
 }
 
 TEST_F(Sweeps, AGridWithoutCellsOrWithTwoOfOneNameIsRefused) {

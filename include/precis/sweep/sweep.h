@@ -16,7 +16,8 @@ struct SweepCell {
   std::vector<int64_t> ratios;
   int64_t seed = 0;
   std::string data;
-  Config config;  // run.dir is the cell's own folder
+  std::string training;  // the cell in whose folder it is trained: cells that differ in evaluation only share one
+  Config config;         // run.dir is that folder
 };
 
 // All cells of the grid, references first. `layers`: the sweep's configuration. Throws Error for an empty grid and for
@@ -35,8 +36,8 @@ struct SweepOutcome {
 SweepOutcome run_sweep(const std::vector<ConfigLayer>& layers, const CompressorRegistry& registry);
 
 // The plan as rows: id, state (done, failed, to do), seconds (measured, or estimated from finished cells of the same
-// method, or an upper bound from the plan of its training).
-Json sweep_plan(const std::vector<ConfigLayer>& layers, const CompressorRegistry& registry);
+// method, or that of its training's plan).
+Json sweep_plan(const std::vector<ConfigLayer>& layers);
 
 // The tables of a sweep, from its results alone. `baseline`: the method that time to target is measured against, or "".
 std::string sweep_markdown(const std::vector<Json>& results, const std::string& baseline);

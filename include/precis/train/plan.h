@@ -10,4 +10,7 @@ namespace precis {
 // model.shape where nothing is at that path. Error if neither is there, or if the compressor does not fit the decoder.
 Json training_plan(const Config& config, const CompressorRegistry& registry);
 
+// Seconds of its training at `peak` operations per second (matrix_peak), as in the plan; makes no compressor.
+double planned_seconds(const Config& config, double peak);
+
 }  // namespace precis
