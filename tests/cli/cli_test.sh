@@ -71,6 +71,15 @@ expect 0 'parameters, 6 steps' "$precis" pretrain --out small "${tiny[@]}" --ste
 expect 2 'a decoder with other options' "$precis" pretrain --out small "${tiny[@]}" --steps 7
 expect 2 'heads do not divide' "$precis" pretrain --out small2 --hidden 33 --heads 2 --steps 6
 expect 0 '"family": "llama"' "$precis" inspect small
+expect 0 '80 steps' "$precis" pretrain --out whole "${tiny[@]}" --steps 80 --threads 1
+"$precis" --quiet pretrain --out broken "${tiny[@]}" --steps 80 --threads 1 >/dev/null 2>&1 &
+pid=$!
+sleep 1.2
+kill -INT "$pid" 2>/dev/null
+wait "$pid"
+expect 0 '80 steps' "$precis" pretrain --out broken "${tiny[@]}" --steps 80 --threads 1
+checks=$((checks + 1))
+cmp -s whole/model.safetensors broken/model.safetensors || { echo "FAIL: a pretraining that was interrupted ends elsewhere"; failures=$((failures + 1)); }
 for kind in yes-no icl; do expect 0 'contexts' "$precis" synth --out $kind.jsonl --count 4 --seed 1 --kind $kind; done
 cat > sweep.json <<'END'
 {"model": {"path": "small"}, "data": {"train": ["train.jsonl"], "eval": ["eval.jsonl"], "max_context_tokens": 1000},

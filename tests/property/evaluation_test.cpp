@@ -160,6 +160,23 @@ TEST(Tasks, MemoriesAreAskedForTheTextItself) {
                         *world.tokenizer, world.config, world.questions));
 }
 
+TEST(Tasks, TheSmallDecoderAnswersFromTheFullContextAndNotWithout) {
+  const fs::path source(PRECIS_SOURCE_DIR), model = source / "assets/small-decoder";
+  const auto decoder = load_decoder(model);
+  const auto tokenizer = load_tokenizer(model);
+  std::vector<Passage> passages;
+  for (int64_t i = 0; i < 20; ++i) passages.push_back(synth_passage({.seed = 7, .split = "eval"}, i));
+  const auto questions = list_questions(passages, 0);
+  const Config config = resolve_config(config_layers(source / "configs/sweeps/small.json", {}));
+  const auto em = [&](const char* reference) {
+    return value_of(
+        run_task("qa", *read_text(*decoder, *tokenizer, config, reference, 4), *tokenizer, config, questions)
+            ->measures[0]);
+  };
+  EXPECT_GT(em("full"), 90);
+  EXPECT_LT(em("none"), 10);
+}
+
 TEST(Data, KeyValueRecordsBecomeAQuestionForTheKey) {
   const TemporaryFolder folder;
   testing::write_text(folder / "kv.jsonl", R"({"ordered_kv_records":[["k1","v1"],["k2","v2"]],"key":"k2","value":"v2"})"
