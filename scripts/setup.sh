@@ -5,7 +5,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 TORCH_VERSION=2.13.0
 PACKAGES=(g++ cmake ninja-build ccache pkg-config git unzip python3-venv clang-format libsentencepiece-dev nlohmann-json3-dev
-  libspdlog-dev libgtest-dev libicu-dev libcli11-dev zlib1g-dev libarchive-dev libxxhash-dev libgloo-dev)
+  libspdlog-dev libgtest-dev libicu-dev libcli11-dev zlib1g-dev libarchive-dev libxxhash-dev libgloo-dev
+  xz-utils zstd)
 
 missing=()
 for package in "${PACKAGES[@]}"; do
@@ -15,8 +16,9 @@ done
 keep=()
 for package in "${missing[@]}"; do
   case "$package" in
-    cmake | ccache | git | unzip | clang-format | pkg-config) command -v "$package" >/dev/null && continue ;;
+    cmake | ccache | git | unzip | clang-format | pkg-config | zstd) command -v "$package" >/dev/null && continue ;;
     ninja-build) command -v ninja >/dev/null && continue ;;
+    xz-utils) command -v xz >/dev/null && continue ;;
     python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null && continue ;;
   esac
   keep+=("$package")
