@@ -115,6 +115,10 @@ def axes(x_label, y_label):
     return figure, ax
 
 
+def legend_below(ax):
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4, fontsize=10)
+
+
 def ratio_axis(ax, ratios):
     ax.set_xscale("log", base=2)
     ax.set_xticks(ratios, [f"{r}x" for r in ratios])
@@ -139,7 +143,7 @@ def quality_figure(rows, task):
             if (method, 0) in points:
                 ax.axhline(points[method, 0][0], color=ink, linestyle=style, linewidth=1, label=method)
         ratio_axis(ax, ratios)
-        ax.legend()
+        legend_below(ax)
         return figure
 
     table = [(m, f"{r}x" if r else "", len(rows[m, r]), *(f"{v:.1f}" for v in points[m, r])) for m, r in points]
@@ -172,7 +176,7 @@ def curve_figure(rows, ratio, baseline):
                 ax.axvline(reached[1], color=line.get_color(), linestyle=":", linewidth=1)
         if best is not None:
             ax.axhline(best, color=ink, linestyle="--", linewidth=1, label=f"best of {baseline}")
-        ax.legend()
+        legend_below(ax)
         return figure
 
     table = [(m, p[0], f"{p[1]:.0f}", f"{p[2]:.1f}") for m, c in curves.items() for p in c]
