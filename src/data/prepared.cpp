@@ -214,7 +214,6 @@ PreparedCorpus::PreparedCorpus(const fs::path& folder, const Tokenizer& tokenize
   }
   if (!json_get<bool>(manifest, "complete", where))
     throw Error({.what = "the corpus is not finished", .where = where, .hint = "run precis prepare again"});
-  documents_ = json_get<int64_t>(manifest, "documents", where);
   first_token_ = {0};
   Hasher hasher;
   for (const Json& json : json_get<Json>(manifest, "shards", where)) {

@@ -37,7 +37,6 @@ class PreparedCorpus {
   PreparedCorpus(const std::filesystem::path& folder, const Tokenizer& tokenizer);
 
   int64_t tokens() const { return first_token_.back(); }
-  int64_t documents() const { return documents_; }
   const std::string& hash() const { return hash_; }  // of all shards
 
   // Tokens [begin, begin + count). A shard is checked against its hash when it is first touched; Error if it differs.
@@ -53,7 +52,6 @@ class PreparedCorpus {
   std::filesystem::path folder_;
   std::vector<Shard> shards_;
   std::vector<int64_t> first_token_;  // of each shard, and their sum
-  int64_t documents_ = 0;
   std::string hash_;
   mutable std::mutex mutex_;
   mutable std::vector<Tensor> mapped_;
