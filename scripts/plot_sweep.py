@@ -165,6 +165,7 @@ def curve_figure(rows, ratio, baseline):
     if not curves:
         return ""
     best = max((p[2] for p in curves[baseline]), default=None) if baseline in curves else None
+    best = best or None  # a baseline that answers nothing is no target
 
     def build(ink):
         figure, ax = axes("seconds of training (without evaluations)", "exact match %")

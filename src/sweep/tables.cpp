@@ -136,6 +136,11 @@ std::string target_table(const std::map<std::pair<std::string, int64_t>, Lines>&
         if (line->at("seed") != other->at("seed") || curve.empty() || base.empty()) continue;
         double best = 0;
         for (const Json& point : base) best = std::max(best, point.value("em_percent", 0.0));
+        if (best == 0) {  // reached at once by anything
+          body += cat("| ", key.first, " | ", key.second, "x | ", line->at("seed").dump(),
+                      " | 0: it answers nothing | | | | | |\n");
+          continue;
+        }
         const Json *reached = first_reaching(base, best), *own = first_reaching(curve, best);
         body +=
             cat("| ", key.first, " | ", key.second, "x | ", line->at("seed").dump(), " | ", fixed(best, 1), " | ",
