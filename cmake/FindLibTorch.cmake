@@ -40,6 +40,17 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   target_link_libraries(LibTorch::LibTorch INTERFACE -Wl,--no-as-needed ${LibTorch_torch_LIBRARY}
     ${LibTorch_torch_cpu_LIBRARY} ${LibTorch_c10_LIBRARY} $<$<BOOL:${LibTorch_cuda_LIBRARY}>:${LibTorch_cuda_LIBRARY}> -Wl,--as-needed)
 
+  # at::parallel_for is a template over OpenMP: without this flag our own kernels would silently run on one thread. The
+  # runtime is the one that LibTorch brings, so that there is one pool of threads.
+  file(GLOB LibTorch_OpenMP_LIBRARY "${LibTorch_LIBRARY_DIR}/libgomp*.so*")
+  if(LibTorch_OpenMP_LIBRARY)
+    target_compile_options(LibTorch::LibTorch INTERFACE -fopenmp)
+    target_link_libraries(LibTorch::LibTorch INTERFACE ${LibTorch_OpenMP_LIBRARY})
+  else()
+    find_package(OpenMP REQUIRED)
+    target_link_libraries(LibTorch::LibTorch INTERFACE OpenMP::OpenMP_CXX)
+  endif()
+
   # A LibTorch built with the old C++ ABI compiles but does not link: say so here, in words.
   if(NOT DEFINED LibTorch_ABI_OK)
     file(WRITE "${CMAKE_BINARY_DIR}/libtorch_abi.cpp"

@@ -18,13 +18,14 @@ void run_score(const std::string& dataset, const std::string& predictions);
 void run_tokenize(const std::string& tokenizer, bool decode, bool special);
 void run_inspect(const std::string& path, bool json);
 
-void run_bench(const Config& config, const CompressorRegistry& registry);
-void run_bench_here(const Config& config, const std::string& task, const CompressorRegistry& registry);
+void run_bench(const Config& config, const std::string& trace, const CompressorRegistry& registry);
+void run_bench_here(const Config& config, const std::string& task, const std::string& trace,
+                    const CompressorRegistry& registry);
 void run_plan(const Config& config, const CompressorRegistry& registry);  // train --dry-run
 
 // Which trained compressor, around which model.
 struct RunOptions {
-  std::string compressor, model, dtype = "auto", device = "cpu";
+  std::string compressor, model, dtype = "auto", decode_dtype = "same", device = "cpu";
   int64_t threads = 0, ratio = 0;
 };
 
@@ -49,7 +50,7 @@ void run_pretrain(const PretrainCommand& command);
 struct CompressCommand {
   RunOptions run;
   std::string text, jsonl, append, out, text_field = "text", id_field = "id", store;
-  int64_t batch = 8;
+  int64_t batch = 8, segments_at_once = 16;
   bool json = false;
 };
 void run_compress(const CompressCommand& command, const CompressorRegistry& registry);

@@ -83,7 +83,8 @@ class Work {
     if (trim(text).empty()) throw Error({.what = "an empty text", .where = command_.text});
     const TokenBatch tokens = token_batch({appends ? run_.tokenizer->encode(text) : ids_of(text)});
     const torch::NoGradGuard no_gradient;
-    Memory memory = appends ? append(*run_.compressor, before->memory, tokens) : run_.compressor->compress(tokens);
+    Memory memory = appends ? append(*run_.compressor, before->memory, tokens, command_.segments_at_once)
+                            : compress_in_parts(*run_.compressor, tokens, command_.segments_at_once);
     write({command_.text, "", command_.out}, memory, source_hash(tokens.ids[0], appends ? before->source_hash : ""));
   }
 
@@ -133,7 +134,7 @@ class Work {
 
   void flush(std::vector<const Document*>& waiting, std::vector<TokenIds>& ids) {
     if (waiting.empty()) return;
-    const Memory memories = run_.compressor->compress(token_batch(ids));
+    const Memory memories = compress_in_parts(*run_.compressor, token_batch(ids), command_.segments_at_once);
     for (size_t i = 0; i < waiting.size(); ++i) {
       write(*waiting[i], select_context(memories, static_cast<int64_t>(i)),
             source_hash(torch::tensor(ids[i], torch::kLong)));

@@ -3,6 +3,7 @@
 #include "commands.h"
 #include "precis/compress/memory_file.h"
 #include "precis/core/error.h"
+#include "precis/core/file.h"
 #include "precis/core/gguf.h"
 #include "precis/core/strings.h"
 #include "precis/model/decoder_config.h"
@@ -97,7 +98,31 @@ Json run_json(const fs::path& path) {
   return out;
 }
 
+Json corpus_json(const fs::path& path) {
+  Json out = read_json(path / "manifest.json");
+  out["kind"] = "prepared corpus";
+  return out;
+}
+
+// What a sweep has done so far: its cells with the scores of their rows.
+Json sweep_json(const fs::path& path) {
+  Json cells = Json::object();
+  for (const auto& line : split(read_file(path / "results.jsonl"), '\n')) {
+    if (line.empty()) continue;
+    const Json result = Json::parse(line, nullptr, false);
+    if (result.is_discarded()) continue;  // torn; the sweep repairs it when it goes on
+    Json scores = Json::object();
+    for (const auto& [task, values] : result.at("row").at("tasks").items()) {
+      for (const auto& [measure, value] : values.at("measures").items()) scores[task][measure] = value.at("value");
+    }
+    cells[result.at("cell").get<std::string>()][result.at("row").at("name").get<std::string>()] = scores;
+  }
+  return {{"kind", "sweep"}, {"cells", cells}};
+}
+
 Json folder_json(const fs::path& path) {
+  if (fs::exists(path / "manifest.json")) return corpus_json(path);
+  if (fs::exists(path / "results.jsonl")) return sweep_json(path);
   if (fs::exists(path / "compressor.json")) {
     Json out = read_json(path / "compressor.json");
     out["kind"] = "exported compressor";
@@ -113,9 +138,10 @@ Json folder_json(const fs::path& path) {
       fs::exists(path / "tokenizer.json") || fs::exists(path / "vocab.json") || fs::exists(path / "tokenizer.model");
   if (has_tokenizer) out["tokenizer"] = tokenizer_json(path);
   if (out.size() == 1)
-    throw Error({.what = "nothing that precis knows",
-                 .where = path.string(),
-                 .expected = "a run folder, an exported compressor, a model or a tokenizer"});
+    throw Error(
+        {.what = "nothing that precis knows",
+         .where = path.string(),
+         .expected = "a run folder, an exported compressor, a prepared corpus, a sweep, a model or a tokenizer"});
   return out;
 }
 

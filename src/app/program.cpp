@@ -119,11 +119,15 @@ class CommandLine {
   }
 
   void add_bench() {
-    CLI::App& command = add_configured(
-        "bench", "measure speed and memory, each measurement in a process of its own", [this](const Config& c) {
-          bench_task_.empty() ? run_bench(c, registry_) : run_bench_here(c, bench_task_, registry_);
-        });
+    CLI::App& command = add_configured("bench", "measure speed and memory, each measurement in a process of its own",
+                                       [this](const Config& c) {
+                                         bench_task_.empty() ? run_bench(c, bench_trace_, registry_)
+                                                             : run_bench_here(c, bench_task_, bench_trace_, registry_);
+                                       });
     command.add_option("--task", bench_task_, "one measurement, in this process (JSON)");
+    command.add_option(
+        "--trace", bench_trace_,
+        "a folder for one run's timeline of each measurement (Chrome's trace format); with --task, a file");
   }
 
   static void add_dtype(CLI::App& command, RunOptions& o) {
@@ -135,6 +139,8 @@ class CommandLine {
     command.add_option("--compressor", o.compressor, "run folder or exported compressor")->required();
     command.add_option("--model", o.model, "the model it was trained around; default: the one of its run");
     add_dtype(command, o);
+    command.add_option("--decode-dtype", o.decode_dtype, "of the weights that decoding reads")
+        ->check(CLI::IsMember({"same", "bfloat16"}));
     command.add_option("--device", o.device)->check(CLI::IsMember({"cpu", "cuda"}));
     command.add_option("--ratio", o.ratio, "of new memories, where training drew from several; default: the first")
         ->check(CLI::Range(1, 1 << 30));
@@ -156,6 +162,12 @@ class CommandLine {
     command.add_option("--store", c.store, "dtype of the stored memory; default: as computed")
         ->check(CLI::IsMember({"float32", "bfloat16"}));
     command.add_option("--batch", c.batch, "with --jsonl: documents compressed at once")->check(CLI::Range(1, 65536));
+    command
+        .add_option(
+            "--segments-at-once", c.segments_at_once,
+            "longer texts are compressed in parts of so many segments: memory in use is bounded, the result the "
+            "same")
+        ->check(CLI::Range(1, 1 << 20));
     command.add_flag("--json", c.json, "a JSON line per memory file");
   }
 
@@ -293,7 +305,7 @@ class CommandLine {
   const CompressorRegistry& registry_;
   CLI::App app_{"precis: chunked soft-prompt compressors around a frozen language model", "precis"};
   std::vector<std::pair<const CLI::App*, std::function<void()>>> actions_;
-  std::string config_file_, bench_task_, dataset_, predictions_, tokenizer_, path_, out_;
+  std::string config_file_, bench_task_, bench_trace_, dataset_, predictions_, tokenizer_, path_, out_;
   std::vector<std::string> overrides_;
   bool print_config_ = false, print_schema_ = false, print_docs_ = false, json_ = false, quiet_ = false,
        dry_run_ = false, list_ = false, decode_ = false, special_ = false;

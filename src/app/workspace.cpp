@@ -19,7 +19,7 @@ Workspace open_workspace(const Config& config) {
   }
   Workspace out;
   out.tokenizer = load_tokenizer(config.tokenizer.path.empty() ? config.model.path : config.tokenizer.path);
-  out.decoder = load_decoder(config.model.path, config.model.dtype, config.model.device);
+  out.decoder = load_decoder(config.model.path, config.model.dtype, config.model.device, config.model.decode_dtype);
   const DecoderConfig& c = out.decoder->config();
   log::info(cat(config.model.path, ": ", c.family, ", ", c.parameters(), " parameters in ",
                 c10::toString(out.decoder->dtype()), ", ", at::get_num_threads(), " threads"));
@@ -40,6 +40,7 @@ OpenRun open_run(const RunOptions& options, const CompressorRegistry& registry) 
                  .expected = "--model PATH"});
   }
   run.config.model.dtype = options.dtype;
+  run.config.model.decode_dtype = options.decode_dtype;
   run.config.model.device = options.device;
   run.config.run.threads = options.threads;
   Workspace workspace = open_workspace(run.config);

@@ -1,6 +1,7 @@
 #include "precis/eval/bench.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <torch/csrc/autograd/profiler_kineto.h>
 #include <torch/torch.h>
 #include <torch/version.h>
 
@@ -8,18 +9,20 @@
 #include <chrono>
 
 #include "precis/compress/checkpoint.h"
+#include "precis/compress/memory_blocks.h"
 #include "precis/compress/transmission.h"
 #include "precis/core/error.h"
 #include "precis/core/process.h"
 #include "precis/core/strings.h"
+#include "precis/eval/operations.h"
 #include "precis/model/generate.h"
 #include "precis/train/adamw.h"
+#include "precis/train/throughput.h"
 
 namespace precis {
 namespace {
 
-constexpr int64_t new_tokens = 64, prompt_tokens = 128, continuation_tokens = 128, query_tokens = 24,
-                  answer_tokens = 16;
+constexpr int64_t new_tokens = 64, continuation_tokens = 128, query_tokens = 24, answer_tokens = 16;
 
 Tensor random_ids(const Decoder& decoder, int64_t batch, int64_t length) {
   at::Generator generator = at::detail::createCPUGenerator(0);
@@ -46,7 +49,9 @@ std::shared_ptr<Compressor> untrained(const BenchTask& task, std::shared_ptr<con
                                       const CompressorRegistry& registry) {
   CompressorConfig config = compressor_defaults(task.method);
   config.ratio = task.ratio;
-  if (task.method == "icae" || task.method == "500x" || task.method == "sac") config.segment_length = task.context;
+  // A context of up to 512 tokens is one segment, as in the peers' code; PIC keeps its own, longer ones are cut.
+  if (task.method == "icae" || task.method == "500x" || task.method == "sac")
+    config.segment_length = std::max(config.segment_length, std::min<int64_t>(task.context, 512));
   auto compressor = registry.make(config, {std::move(decoder), 0, false, "", 1});
   compressor->eval();
   return compressor;
@@ -59,7 +64,7 @@ Job prefill_job(const BenchTask& task, const Decoder& decoder) {
 }
 
 Job decode_job(const BenchTask& task, const Decoder& decoder) {
-  const Tensor ids = random_ids(decoder, task.batch, prompt_tokens);
+  const Tensor ids = random_ids(decoder, task.batch, task.context);
   auto seconds = std::make_shared<std::vector<double>>();
   return {[&decoder, ids, seconds] {
             GenerateSeconds spent;
@@ -78,7 +83,10 @@ Job decode_job(const BenchTask& task, const Decoder& decoder) {
 Job compress_job(const BenchTask& task, std::shared_ptr<const Decoder> decoder, const CompressorRegistry& registry) {
   const auto compressor = untrained(task, decoder, registry);
   const TokenBatch context = full_batch(random_ids(*decoder, task.batch, task.context));
-  return {[compressor, context] { compressor->compress(context); }, task.batch * task.context,
+  return {[compressor, context, at_once = task.segments_at_once] {
+            at_once > 0 ? compress_in_parts(*compressor, context, at_once) : compressor->compress(context);
+          },
+          task.batch * task.context,
           [compressor](double) -> Json {
             return {{"trained_parameters", compressor->trained_parameters()}};
           }};
@@ -109,21 +117,24 @@ Job train_job(const BenchTask& task, std::shared_ptr<const Decoder> decoder, con
 Job qa_job(const BenchTask& task, std::shared_ptr<const Decoder> decoder, const CompressorRegistry& registry) {
   const Tensor ids = random_ids(*decoder, task.batch, task.context),
                query = random_ids(*decoder, task.batch, query_tokens);
-  const int64_t tokens = task.batch * (task.context + query_tokens + answer_tokens);
+  const int64_t asked_tokens = task.questions * (query_tokens + answer_tokens);
+  const auto questions = [](double) -> Json { return {{"new_tokens", answer_tokens}}; };
   if (task.method == "full") {
-    return {[decoder, ids, query] {
-              generate(*decoder, prompt_of(*decoder, torch::cat({ids, query}, 1)), {.max_new_tokens = answer_tokens});
+    return {[decoder, ids, query, count = task.questions] {
+              for (int64_t q = 0; q < count; ++q)
+                generate(*decoder, prompt_of(*decoder, torch::cat({ids, query}, 1)), {.max_new_tokens = answer_tokens});
             },
-            tokens};
+            task.batch * (task.questions * task.context + asked_tokens), questions};
   }
   const auto compressor = untrained(task, decoder, registry);
   const TokenBatch context = full_batch(ids), asked = full_batch(query);
   const TaskTokens question{Task::qa, asked.ids, asked.lengths, {}, torch::arange(task.batch)};
   return {[=] {
-            generate(*decoder, compressor->prompt(compressor->compress(context), question),
-                     {.max_new_tokens = answer_tokens});
+            const Memory memory = compressor->compress(context);
+            for (int64_t q = 0; q < task.questions; ++q)
+              generate(*decoder, compressor->prompt(memory, question), {.max_new_tokens = answer_tokens});
           },
-          tokens};
+          task.batch * (task.context + asked_tokens), questions};
 }
 
 Job gate_job(const BenchTask& task, const Decoder& decoder) {
@@ -151,14 +162,27 @@ Job make_job(const BenchTask& task, const std::shared_ptr<const Decoder>& decode
   return gate_job(task, *decoder);
 }
 
+// One run's timeline.
+void write_trace(const Job& job, const std::string& file) {
+  using namespace torch::profiler::impl;
+  const ProfilerConfig config(ProfilerState::KINETO);
+  std::set<ActivityType> activities = {ActivityType::CPU};
+  if (torch::cuda::is_available()) activities.insert(ActivityType::CUDA);
+  torch::autograd::profiler::prepareProfiler(config, activities);
+  torch::autograd::profiler::enableProfiler(config, activities);
+  job.run();
+  torch::autograd::profiler::disableProfiler()->save(file);
+}
+
 double megabytes(int64_t bytes) { return static_cast<double>(bytes) / (1024.0 * 1024.0); }
 
 }  // namespace
 
 Json to_json(const BenchTask& t) {
-  return {{"job", t.job},     {"method", t.method},   {"implementation", "precis"},
-          {"batch", t.batch}, {"context", t.context}, {"ratio", t.ratio},
-          {"dtype", t.dtype}, {"repeat", t.repeat},   {"warmup", t.warmup}};
+  return {{"job", t.job},       {"method", t.method},       {"implementation", "precis"},
+          {"batch", t.batch},   {"context", t.context},     {"ratio", t.ratio},
+          {"dtype", t.dtype},   {"questions", t.questions}, {"segments_at_once", t.segments_at_once},
+          {"repeat", t.repeat}, {"warmup", t.warmup}};
 }
 
 BenchTask bench_task_from_json(const Json& json) {
@@ -166,6 +190,7 @@ BenchTask bench_task_from_json(const Json& json) {
   return {json_get<std::string>(json, "job", where),   json_get<std::string>(json, "method", where),
           json_get<std::string>(json, "dtype", where), json_get<int64_t>(json, "batch", where),
           json_get<int64_t>(json, "context", where),   json_get<int64_t>(json, "ratio", where),
+          json_get<int64_t>(json, "questions", where), json_get<int64_t>(json, "segments_at_once", where),
           json_get<int64_t>(json, "repeat", where),    json_get<int64_t>(json, "warmup", where)};
 }
 
@@ -177,14 +202,15 @@ std::vector<BenchTask> bench_tasks(const Config& config, const CompressorRegistr
     for (const auto& dtype : b.dtype) {
       for (const int64_t ratio : ratios) {
         for (const int64_t batch : job == "train_step" ? std::vector<int64_t>{b.train_batch} : b.batch)
-          tasks.push_back({job, method, dtype, batch, context, ratio, b.repeat, b.warmup});
+          tasks.push_back({job, method, dtype, batch, context, ratio, job == "e2e_qa" ? b.questions : 1,
+                           job == "compress" ? b.segments_at_once : 0, b.repeat, b.warmup});
       }
     }
   };
   const std::vector<std::string> methods = b.methods.empty() ? registry.methods() : b.methods;
   for (const auto& job : b.jobs) {
     if (job == "decode") {
-      add(job, "full", prompt_tokens, {0});
+      for (const int64_t prompt : b.prompt) add(job, "full", prompt, {0});
       continue;
     }
     for (const int64_t context : b.context) {
@@ -200,7 +226,8 @@ std::vector<BenchTask> bench_tasks(const Config& config, const CompressorRegistr
   return tasks;
 }
 
-Json run_bench_task(const BenchTask& task, std::shared_ptr<const Decoder> decoder, const CompressorRegistry& registry) {
+Json run_bench_task(const BenchTask& task, std::shared_ptr<const Decoder> decoder, const CompressorRegistry& registry,
+                    const std::string& trace) {
   const Job job = make_job(task, decoder, registry);
   const int64_t base = resident_bytes(), load_peak = peak_resident_bytes();
   const bool own_peak = reset_peak_resident_bytes();
@@ -226,6 +253,13 @@ Json run_bench_task(const BenchTask& task, std::shared_ptr<const Decoder> decode
   out["run_peak_rss_mb"] = own_peak ? Json(megabytes(run_peak)) : Json();
   out["torch"] = TORCH_VERSION;
   out.update(job.extra(median));
+  const Operations operations = count_operations(job.run);
+  out["operations"] = operations.count;
+  out["product_bytes"] = operations.bytes;
+  out["operations_per_s"] = operations.count / median;
+  out["matrix_peak_percent"] = 100 * operations.count / median / matrix_peak(decoder->dtype(), decoder->device());
+  if (decoder->device().is_cpu()) out["bandwidth_percent"] = 100 * operations.bytes / median / memory_bandwidth();
+  if (!trace.empty()) write_trace(job, trace);
   return out;
 }
 

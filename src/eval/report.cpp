@@ -87,19 +87,6 @@ double median(const Json& cost, const char* key) {
   return cost.at(key).is_null() ? 0 : cost.at(key).at("median").get<double>();
 }
 
-// After how many questions to one context, or generated tokens of one answer, a compressed context has cost less than
-// the full one; null where it never does.
-void add_break_even(Json& cost, const Json& full) {
-  const auto saved_by = [&](const char* key) { return median(full, key) - median(cost, key); };
-  const double compress = median(cost, "compress_milliseconds_per_context"),
-               prefill = saved_by("prefill_milliseconds_per_question"),
-               decode = saved_by("decode_milliseconds_per_token"),
-               per_question = prefill + decode * cost.at("generated_tokens_per_question").get<double>();
-  cost["break_even_questions"] = per_question > 0 ? Json(std::ceil(compress / per_question)) : Json(nullptr);
-  const double left = compress - prefill;
-  cost["break_even_tokens"] = left <= 0 ? Json(0) : decode > 0 ? Json(std::ceil(left / decode)) : Json(nullptr);
-}
-
 Json differences_json(const Report& report) {
   Json out = Json::array();
   for (size_t i = 0; i < report.rows.size(); ++i) {
@@ -206,6 +193,19 @@ std::string curve_table(const Json& report) {
 
 }  // namespace
 
+BreakEven break_even(const Json& cost, const Json& full) {
+  const auto saved_by = [&](const char* key) { return median(full, key) - median(cost, key); };
+  const double compress = median(cost, "compress_milliseconds_per_context"),
+               prefill = saved_by("prefill_milliseconds_per_question"),
+               decode = saved_by("decode_milliseconds_per_token"),
+               per_question = prefill + decode * cost.at("generated_tokens_per_question").get<double>(),
+               left = compress - prefill;
+  return {per_question > 0 ? Json(std::ceil(compress / per_question)) : Json(nullptr),
+          left <= 0    ? Json(0)
+          : decode > 0 ? Json(std::ceil(left / decode))
+                       : Json(nullptr)};
+}
+
 Json report_json(const Report& report) {
   Json rows = Json::array(), full_cost;
   for (const auto& row : report.rows) {
@@ -221,7 +221,11 @@ Json report_json(const Report& report) {
     if (const TaskScores* qa = find_task(row, "qa")) {
       for (const auto& measure : qa->measures) out[measure.name] = value_of(measure);
       out["cost"] = cost_json(qa->cost);
-      if (row.prompt == "memory + query" && !full_cost.is_null()) add_break_even(out["cost"], full_cost);
+      if (row.prompt == "memory + query" && !full_cost.is_null()) {
+        const BreakEven pays = break_even(out["cost"], full_cost);
+        out["cost"]["break_even_questions"] = pays.questions;
+        out["cost"]["break_even_tokens"] = pays.tokens;
+      }
     }
     out["learning_curve"] = row.curve;
     rows.push_back(std::move(out));

@@ -4,6 +4,7 @@
 
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
+#include "precis/nn/linear.h"
 #include "precis/nn/recompute.h"
 #include "precis/nn/rms_norm.h"
 #include "precis/nn/swiglu.h"
@@ -34,7 +35,7 @@ namespace {
 // The linears that `weight` computes at once, with their adapters if there are any.
 Tensor linear(const LoraSet* lora, int64_t layer, const std::vector<LoraSet::Part>& parts, const Tensor& x,
               const Tensor& weight, const Tensor& bias) {
-  return lora == nullptr ? torch::linear(x, weight, bias) : lora->apply(layer, parts, x, weight, bias);
+  return lora == nullptr ? frozen_linear(x, weight, bias) : lora->apply(layer, parts, x, weight, bias);
 }
 
 }  // namespace

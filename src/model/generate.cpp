@@ -14,6 +14,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// Beyond, LibTorch's matrix products are faster.
+constexpr int64_t most_rows = 16;
+
 // Next ids [B] from logits [B, V].
 Tensor choose(Tensor logits, const GenerateOptions& options, at::Generator& generator) {
   if (options.temperature <= 0) return logits.argmax(-1);
@@ -62,12 +65,16 @@ std::vector<std::vector<int64_t>> generate(const Decoder& decoder, const Decoder
   Tensor rows = states.gather(1, last_row.unsqueeze(-1).expand({-1, 1, states.size(2)}));  // [B, 1, D]
   Tensor position = input.position_ids.to(decoder.device()).gather(1, last_row);           // [B, 1]
   const Tensor one = torch::ones({batch}, torch::kLong);
+  std::optional<RowDecoder> by_rows;
+  if (decoder.row_weights() != nullptr && batch <= most_rows && options.by_rows)
+    by_rows.emplace(*decoder.row_weights(), cache);
   auto prefilled = start;
+  Tensor logits = decoder.logits(rows.squeeze(1));
 
   std::vector<std::vector<int64_t>> out(static_cast<size_t>(batch));
   std::vector<bool> done(static_cast<size_t>(batch), false);
   for (int64_t step = 0; step < options.max_new_tokens; ++step) {
-    const Tensor next = choose(decoder.logits(rows.squeeze(1)), options, generator);
+    const Tensor next = choose(logits, options, generator);
     const Tensor on_cpu = next.cpu();
     if (step == 0) prefilled = Clock::now();  // the copy has waited for the device
     for (int64_t b = 0; b < batch; ++b) {
@@ -80,8 +87,14 @@ std::vector<std::vector<int64_t>> generate(const Decoder& decoder, const Decoder
       if (on_token && !on_token(b, id)) done[row] = true;
     }
     if (std::all_of(done.begin(), done.end(), [](bool d) { return d; }) || step + 1 == options.max_new_tokens) break;
-    position = position + 1;
-    rows = decoder.hidden({.rows = decoder.embed(next.unsqueeze(1)), .lengths = one, .position_ids = position}, &cache);
+    position.add_(1);
+    if (by_rows) {
+      logits = by_rows->next(next, position);
+    } else {
+      rows =
+          decoder.hidden({.rows = decoder.embed(next.unsqueeze(1)), .lengths = one, .position_ids = position}, &cache);
+      logits = decoder.logits(rows.squeeze(1));
+    }
   }
   if (seconds) {
     seconds->prefill += std::chrono::duration<double>(prefilled - start).count();

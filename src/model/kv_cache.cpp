@@ -57,4 +57,9 @@ void KvCache::advance(const Tensor& new_rows) {
   equal_lengths_ = lengths_.min().item<int64_t>() == longest_;
 }
 
+void KvCache::advance_by_one() {
+  lengths_.add_(1);
+  ++longest_;
+}
+
 }  // namespace precis

@@ -26,7 +26,8 @@ std::shared_ptr<const Decoder> Decoder::shape_only(DecoderConfig config) {
   return std::shared_ptr<const Decoder>(new Decoder(std::move(config)));
 }
 
-Decoder::Decoder(DecoderConfig config, const Checkpoint& checkpoint, at::ScalarType dtype, at::Device device)
+Decoder::Decoder(DecoderConfig config, const Checkpoint& checkpoint, at::ScalarType dtype, at::Device device,
+                 std::optional<at::ScalarType> decode_dtype)
     : config_(std::move(config)), dtype_(dtype), device_(device), fingerprint_(checkpoint.fingerprint()) {
   // Gradients flow through what follows, for a checkpoint whose tensors require them (train/pretrain.h).
   std::set<std::string> used;
@@ -51,6 +52,26 @@ Decoder::Decoder(DecoderConfig config, const Checkpoint& checkpoint, at::ScalarT
                  .where = checkpoint.path(),
                  .found = join(extra, ", ")});
   }
+  if (device_.is_cpu()) row_weights_ = make_row_weights(decode_dtype.value_or(dtype_));
+}
+
+std::shared_ptr<const RowWeights> Decoder::make_row_weights(at::ScalarType dtype) const {
+  auto out = std::make_shared<RowWeights>();
+  const auto product = [dtype](const Tensor& weight, const Tensor& bias) {
+    return RowWeight(weight.detach().to(dtype), bias.defined() ? bias.detach() : bias);
+  };
+  const auto fp32 = [](const Tensor& t) { return t.defined() ? t.detach().to(torch::kFloat) : t; };
+  out->config = config_;
+  out->embedding = embedding_.detach();
+  out->classifier = product(classifier_, {});
+  out->final_norm = fp32(final_norm_);
+  out->rope_frequencies = rope_frequencies_;
+  for (const Layer& l : layers_) {
+    out->layers.push_back({fp32(l.input_norm), fp32(l.post_norm), fp32(l.q_norm), fp32(l.k_norm),
+                           product(l.qkv, l.qkv_bias), product(l.o, l.o_bias), product(l.gate_up, l.gate_up_bias),
+                           product(l.down, l.down_bias)});
+  }
+  return out;
 }
 
 void Decoder::load_layer(int64_t index, const Checkpoint& checkpoint, std::set<std::string>& used) {
@@ -98,7 +119,7 @@ at::ScalarType resolve_dtype(const std::string& name, at::Device device) {
 }
 
 std::shared_ptr<const Decoder> load_decoder(const fs::path& path, const std::string& dtype_name,
-                                            const std::string& device_name) {
+                                            const std::string& device_name, const std::string& decode_dtype_name) {
   if (!fs::exists(path)) {
     throw Error({.what = "no such model",
                  .where = path.string(),
@@ -109,16 +130,17 @@ std::shared_ptr<const Decoder> load_decoder(const fs::path& path, const std::str
     throw Error({.what = "no GPU here", .where = "model.device", .hint = "model.device=cpu"});
   }
   const at::Device device(device_name);
-  const at::ScalarType dtype = resolve_dtype(dtype_name, device);
+  const at::ScalarType dtype = resolve_dtype(dtype_name, device),
+                       decode_dtype = decode_dtype_name == "same" ? dtype : resolve_dtype(decode_dtype_name, device);
   if (fs::is_directory(path)) {
     const fs::path file = path / "config.json";
     const auto checkpoint = open_hugging_face_checkpoint(path);
     return std::make_shared<Decoder>(decoder_config_from_hugging_face(read_json(file), file.string()), *checkpoint,
-                                     dtype, device);
+                                     dtype, device, decode_dtype);
   }
   const DecoderConfig config = decoder_config_from_gguf(GgufFile(path));
   const auto checkpoint = open_gguf_checkpoint(path, {config.heads, config.kv_heads, config.family == "llama"});
-  return std::make_shared<Decoder>(config, *checkpoint, dtype, device);
+  return std::make_shared<Decoder>(config, *checkpoint, dtype, device, decode_dtype);
 }
 
 }  // namespace precis

@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include "precis/nn/linear.h"
+
 namespace precis {
 namespace {
 
@@ -14,14 +16,14 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
     Tensor gradient = wants_gradient ? torch::empty_like(rows) : Tensor();
     for (int64_t start = 0; start < rows.size(0); start += block_rows) {
       const int64_t n = std::min(block_rows, rows.size(0) - start);
-      Tensor logits = torch::linear(rows.narrow(0, start, n), weight).to(torch::kFloat);  // [n, V]
+      Tensor logits = times_transposed(rows.narrow(0, start, n), weight).to(torch::kFloat);  // [n, V]
       const Tensor target = targets.narrow(0, start, n).unsqueeze(1);
       const Tensor log_sum = logits.logsumexp(1, true);
       sum += (log_sum - logits.gather(1, target)).sum();
       if (!wants_gradient) continue;
       logits.sub_(log_sum).exp_();  // softmax, in place
       logits.scatter_add_(1, target, torch::full_like(target, -1, logits.options()));
-      gradient.narrow(0, start, n).copy_(logits.to(weight.scalar_type()).matmul(weight));
+      gradient.narrow(0, start, n).copy_(times(logits.to(weight.scalar_type()), weight));
     }
     if (wants_gradient) context->save_for_backward({gradient});
     return sum;

@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include "precis/nn/linear.h"
+
 namespace precis {
 namespace {
 
@@ -12,27 +14,49 @@ using torch::autograd::variable_list;
 bool given(const Tensor& t) { return t.numel() > 0; }
 Tensor or_empty(const Tensor& t, const Tensor& like) { return t.defined() ? t : torch::empty({0}, like.options()); }
 
+// Slices that read the same input and so share their products with it: all of them, or each alone under its own mask.
+struct Group {
+  size_t begin = 0, end = 0;
+};
+std::vector<Group> groups_of(size_t slices, bool masked) {
+  if (!masked) return {{0, slices}};
+  std::vector<Group> out;
+  for (size_t i = 0; i < slices; ++i) out.push_back({i, i + 1});
+  return out;
+}
+
 class LoraLinear : public torch::autograd::Function<LoraLinear> {
  public:
-  // tensors: a, b and mask (perhaps undefined) of each slice.
+  // tensors: a, b and mask (perhaps empty) of each slice; either all have a mask or none.
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight, const Tensor& bias,
                         at::TensorList tensors, std::vector<int64_t> begins, double scale) {
-    Tensor out = torch::linear(x, weight, given(bias) ? bias : Tensor());
     const Tensor rows = x.flatten(0, -2);
-    Tensor out_rows = out.view({rows.size(0), -1});
+    Tensor out = times_transposed(rows, weight);
+    if (given(bias)) out.add_(bias);
+    const bool masked = given(tensors[2]);
     variable_list saved = {x, weight};
-    for (size_t i = 0; i < begins.size(); ++i) {
-      const Tensor a = tensors[3 * i].to(x.scalar_type()), b = tensors[3 * i + 1].to(x.scalar_type()),
-                   mask = tensors[3 * i + 2];
-      const Tensor input = given(mask) ? rows * mask.flatten(0, -2) : rows;
-      const Tensor low = torch::mm(input, a.t());  // [R, rank]
-      out_rows.narrow(1, begins[i], b.size(0)).addmm_(low, b.t(), 1, scale);
-      saved.insert(saved.end(), {a, b, mask, low});
+    for (const Group& group : groups_of(begins.size(), masked)) {
+      std::vector<Tensor> stacked;
+      for (size_t i = group.begin; i < group.end; ++i) stacked.push_back(tensors[3 * i].to(x.scalar_type()));
+      const Tensor a = stacked.size() == 1 ? stacked.front() : torch::cat(stacked);
+      const Tensor& mask = tensors[3 * group.begin + 2];
+      const Tensor low = times_transposed(under(mask, rows), a);  // [R, ranks]
+      saved.insert(saved.end(), {a, mask, low});
+      int64_t at = 0;
+      for (size_t i = group.begin; i < group.end; ++i) {
+        const Tensor b = tensors[3 * i + 1].to(x.scalar_type());
+        out.narrow(1, begins[i], b.size(0)).addmm_(low.narrow(1, at, b.size(1)), b.t(), 1, scale);
+        at += b.size(1);
+        saved.push_back(b);
+      }
     }
     context->save_for_backward(saved);
     context->saved_data["begins"] = begins;
     context->saved_data["scale"] = scale;
-    return out;
+    context->saved_data["masked"] = masked;
+    std::vector<int64_t> shape = x.sizes().vec();
+    shape.back() = weight.size(0);
+    return out.view(shape);
   }
 
   static variable_list backward(AutogradContext* context, variable_list upstream) {
@@ -41,18 +65,32 @@ class LoraLinear : public torch::autograd::Function<LoraLinear> {
     const auto begins = context->saved_data["begins"].toIntVector();
     const double scale = context->saved_data["scale"].toDouble();
     const Tensor g = upstream[0].flatten(0, -2), rows = x.flatten(0, -2);
-    Tensor gx = torch::mm(g, weight);
+    Tensor gx = times(g, weight);
     variable_list gradients(3);
-    for (size_t i = 0; i < begins.size(); ++i) {
-      const Tensor &a = saved[2 + 4 * i], &b = saved[3 + 4 * i], &mask = saved[4 + 4 * i], &low = saved[5 + 4 * i];
-      const Tensor own = g.narrow(1, begins[i], b.size(0));
-      const Tensor g_low = torch::mm(own, b).mul_(scale);  // [R, rank]
-      const Tensor input = given(mask) ? rows * mask.flatten(0, -2) : rows;
-      gradients.push_back(torch::mm(g_low.t(), input).to(torch::kFloat));
-      gradients.push_back(torch::mm(own.t(), low).to(torch::kFloat).mul_(scale));
-      gradients.emplace_back();
+    size_t next = 2;
+    for (const Group& group : groups_of(begins.size(), context->saved_data["masked"].toBool())) {
+      const Tensor &a = saved[next], &mask = saved[next + 1], &low = saved[next + 2];
+      next += 3;
+      Tensor g_low = torch::empty_like(low);
+      variable_list g_b;
+      int64_t at = 0;
+      for (size_t i = group.begin; i < group.end; ++i) {
+        const Tensor& b = saved[next++];
+        const Tensor own = g.narrow(1, begins[i], b.size(0));
+        g_low.narrow(1, at, b.size(1)).copy_(torch::mm(own, b));
+        g_b.push_back(torch::mm(own.t(), low.narrow(1, at, b.size(1))).to(torch::kFloat).mul_(scale));
+        at += b.size(1);
+      }
+      g_low.mul_(scale);
+      const Tensor g_a = torch::mm(g_low.t(), under(mask, rows)).to(torch::kFloat);  // [ranks, in]
+      at = 0;
+      for (size_t i = group.begin; i < group.end; ++i) {
+        const int64_t rank = saved[next - (group.end - group.begin) + (i - group.begin)].size(1);
+        gradients.insert(gradients.end(), {g_a.narrow(0, at, rank), g_b[i - group.begin], Tensor()});
+        at += rank;
+      }
       if (given(mask)) {
-        gx.add_(torch::mm(g_low, a) * mask.flatten(0, -2));
+        gx.add_(under(mask, torch::mm(g_low, a)));
       } else {
         gx.addmm_(g_low, a);
       }
@@ -61,13 +99,18 @@ class LoraLinear : public torch::autograd::Function<LoraLinear> {
     gradients.resize(gradients.size() + 2);  // begins, scale
     return gradients;
   }
+
+ private:
+  static Tensor under(const Tensor& mask, const Tensor& rows) {
+    return given(mask) ? rows * mask.flatten(0, -2) : rows;
+  }
 };
 
 }  // namespace
 
 Tensor lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const std::vector<LoraSlice>& slices,
                    double scale) {
-  if (slices.empty()) return torch::linear(x, weight, bias);
+  if (slices.empty()) return frozen_linear(x, weight, bias);
   variable_list tensors;
   std::vector<int64_t> begins;
   for (const auto& slice : slices) {

@@ -40,11 +40,12 @@ class Models {
   };
   const Loaded& get(const Config& c) {
     const std::string tokenizer = c.tokenizer.path.empty() ? c.model.path : c.tokenizer.path,
-                      key = join({c.model.path, c.model.dtype, c.model.device, tokenizer}, "\n");
+                      key = join({c.model.path, c.model.dtype, c.model.decode_dtype, c.model.device, tokenizer}, "\n");
     const auto found = loaded_.find(key);
     if (found != loaded_.end()) return found->second;
     require_set(c, {"model.path"});
-    return loaded_[key] = {load_decoder(c.model.path, c.model.dtype, c.model.device), load_tokenizer(tokenizer)};
+    return loaded_[key] = {load_decoder(c.model.path, c.model.dtype, c.model.device, c.model.decode_dtype),
+                           load_tokenizer(tokenizer)};
   }
 
  private:

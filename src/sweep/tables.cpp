@@ -4,6 +4,7 @@
 #include <set>
 
 #include "precis/core/strings.h"
+#include "precis/eval/evaluator.h"
 #include "precis/eval/measure.h"
 #include "precis/sweep/sweep.h"
 
@@ -206,14 +207,9 @@ std::string cost_table(const std::map<std::pair<std::string, int64_t>, Lines>& r
     }
     const auto full = rows.find({"full", 0});
     if (full != rows.end() && full->second.front()->at("row").contains("cost") && !lines.front()->at("reference")) {
-      const Json& theirs = full->second.front()->at("row").at("cost");
-      const Json& own = lines.front()->at("row").at("cost");
-      const double per_question =
-          median_of(theirs, "prefill_milliseconds_per_question") - median_of(own, "prefill_milliseconds_per_question") +
-          (median_of(theirs, "decode_milliseconds_per_token") - median_of(own, "decode_milliseconds_per_token")) *
-              own.at("generated_tokens_per_question").get<double>();
-      pays = per_question > 0 ? fixed(std::ceil(median_of(own, "compress_milliseconds_per_context") / per_question), 0)
-                              : "never";
+      const Json questions =
+          break_even(lines.front()->at("row").at("cost"), full->second.front()->at("row").at("cost")).questions;
+      pays = questions.is_null() ? "never" : fixed(questions.get<double>(), 0);
     }
     body += cat("| ", key.first, " | ", key.second > 0 ? cat(key.second, "x") : "", " | ",
                 mean_and_spread(values["compress_milliseconds_per_context"]), " | ",

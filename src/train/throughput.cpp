@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <vector>
+
+#include "precis/nn/row_linear.h"
 
 namespace precis {
 
@@ -28,13 +31,28 @@ double matrix_peak(at::ScalarType dtype, at::Device device) {
   constexpr int64_t size = 1024;
   const torch::NoGradGuard no_gradient;
   const Tensor a = torch::ones({size, size}, torch::TensorOptions().dtype(dtype).device(device)), b = a.clone();
+  double best = 1e30, all = 0;
+  for (int i = 0; i < 5 && all < 1; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    torch::matmul(a, b).sum().item<double>();  // waits for the device
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    best = std::min(best, seconds);
+    all += seconds;
+  }
+  return 2.0 * size * size * size / best;
+}
+
+double memory_bandwidth() {
+  constexpr int64_t out = 1 << 16, in = 1024;  // 256 MiB, more than any cache
+  const RowWeight weight(torch::ones({out, in}));
+  std::vector<float> x(in, 1), y(out);
   double best = 1e30;
   for (int i = 0; i < 5; ++i) {
     const auto start = std::chrono::steady_clock::now();
-    torch::matmul(a, b).sum().item<double>();  // waits for the device
+    weight.multiply(x.data(), 1, y.data());
     best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
-  return 2.0 * size * size * size / best;
+  return out * in * sizeof(float) / best;
 }
 
 }  // namespace precis

@@ -58,6 +58,7 @@ gzip -k books/1.txt && mv books/1.txt books/4.md && printf '{"context": "a passa
 if [ -f "$model" ]; then
   expect 0 'tokens of 4 documents in 1 shards' "$precis" prepare books --tokenizer "$model" --out corpus
   expect 0 '"documents":4' "$precis" prepare books --tokenizer "$model" --out corpus --json
+  expect 0 '"kind": "prepared corpus"' "$precis" inspect corpus
   expect 2 'the folder holds another corpus: "field" differs' "$precis" prepare books --tokenizer "$model" --out corpus --field context
   expect 0 'of 1 documents' "$precis" prepare passages.jsonl --field context --tokenizer "$model" --out passages
   expect 2 'the key "text" is missing' "$precis" prepare passages.jsonl --tokenizer "$model" --out passages2
@@ -91,8 +92,30 @@ expect 0 'pic-16x-seed-1 .*to do' "$precis" sweep --config sweep.json --list
 expect 0 'Difference to icae' "$precis" sweep --config sweep.json
 expect 0 '"done_now":0' "$precis" sweep --config sweep.json --json
 expect 0 'icae-4x-seed-1 .*done' "$precis" sweep --config sweep.json --list
+expect 0 '"kind": "sweep"' "$precis" inspect sweep
 expect 1 '2 of 7 cells failed' "$precis" sweep --config sweep.json 'sweep.methods=[{"name":"pic","set":["compressor.lora.rank=2"]},{"name":"bad","set":["data.train=nowhere.json"]},{"name":"icae","set":["compressor.method=icae","compressor.lora.rank=2"]}]'
 expect 2 'the sweep has no cells' "$precis" sweep --config sweep.json sweep.methods=[]
+# Killed at random moments and run again, a sweep ends with the figures of one that was left alone.
+RANDOM=1
+for attempt in $(seq 15); do
+  "$precis" --quiet sweep --config sweep.json run.dir=killed >/dev/null 2>&1 &
+  pid=$!
+  sleep "$((RANDOM % 2)).$((RANDOM % 10))"
+  kill -KILL "$pid" 2>/dev/null
+  wait "$pid" 2>/dev/null
+done
+expect 0 'Difference to icae' "$precis" sweep --config sweep.json run.dir=killed
+figures() {
+  python3 -c '
+import json, sys
+for line in sorted(open(sys.argv[1])):
+    line = json.loads(line)
+    print(line["cell"], line["row"]["name"], json.dumps(line["row"]["tasks"], sort_keys=True))' "$1" | sort
+}
+figures sweep/results.jsonl > figures-whole.txt
+figures killed/results.jsonl > figures-killed.txt
+checks=$((checks + 1))
+{ [ -s figures-whole.txt ] && cmp -s figures-whole.txt figures-killed.txt; } || { echo "FAIL: a sweep that was killed ends with other figures"; diff figures-whole.txt figures-killed.txt | head; failures=$((failures + 1)); }
 python="$root/.venv/bin/python"
 if "$python" -c 'import matplotlib' 2>/dev/null; then
   expect 0 'report.html' "$python" "$root/scripts/plot_sweep.py" sweep

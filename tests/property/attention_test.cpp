@@ -8,6 +8,7 @@
 #include "precis/mask/mask_spec.h"
 #include "precis/nn/cross_entropy.h"
 #include "precis/nn/gated_mixture.h"
+#include "precis/nn/linear.h"
 #include "precis/nn/lora_linear.h"
 #include "precis/nn/rms_norm.h"
 #include "precis/nn/rope.h"
@@ -133,10 +134,22 @@ TEST(Twins, LoraLinear) {
   const Tensor x = torch::randn({2, 5, 12}).requires_grad_(), w = torch::randn({10, 12}), bias = torch::randn({10});
   const Tensor a1 = torch::randn({3, 12}).requires_grad_(), b1 = torch::randn({4, 3}).requires_grad_(),
                a2 = torch::randn({3, 12}).requires_grad_(), b2 = torch::randn({2, 3}).requires_grad_();
-  const std::vector<LoraSlice> slices = {{0, a1, b1, {}}, {6, a2, b2, torch::rand({2, 5, 12}).gt(0.5) / 0.5}};
+  const auto mask = [] { return torch::rand({2, 5, 12}).gt(0.5) / 0.5; };
+  const std::vector<LoraSlice> plain = {{0, a1, b1, {}}, {6, a2, b2, {}}},
+                               masked = {{0, a1, b1, mask()}, {6, a2, b2, mask()}};
+  for (const auto& slices : {plain, masked}) {
+    for (const Tensor& offset : {bias, Tensor()}) {
+      expect_twins([&] { return lora_linear(x, w, offset, slices, 0.5); },
+                   [&] { return reference_lora_linear(x, w, offset, slices, 0.5); }, {x, a1, b1, a2, b2}, 1e-5);
+    }
+  }
+}
+
+TEST(Twins, FrozenLinear) {
+  const Tensor x = torch::randn({2, 5, 12}).requires_grad_(), w = torch::randn({10, 12}), bias = torch::randn({10});
   for (const Tensor& offset : {bias, Tensor()}) {
-    expect_twins([&] { return lora_linear(x, w, offset, slices, 0.5); },
-                 [&] { return reference_lora_linear(x, w, offset, slices, 0.5); }, {x, a1, b1, a2, b2}, 1e-5);
+    expect_twins([&] { return frozen_linear(x, w, offset); }, [&] { return reference_linear(x, w, offset); }, {x},
+                 1e-5);
   }
 }
 

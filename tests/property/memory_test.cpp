@@ -73,6 +73,13 @@ TEST_P(EveryMemory, AppendingAtASegmentBorderEqualsTheWholeText) {
   expect_equal(append(*compressor_, first, part(whole, cut, all)), compress(whole), 1e-5);
 }
 
+TEST_P(EveryMemory, CompressedInPartsEqualsAtOnce) {
+  const TokenBatch contexts = random_contexts({37, 70, 16, 5});
+  const Memory at_once = compress(contexts);
+  for (const int64_t segments : {1, 2, 9})
+    expect_equal(compress_in_parts(*compressor_, contexts, segments), at_once, 1e-5);
+}
+
 TEST_P(EveryMemory, AppendingElsewhereBeginsANewSegment) {
   const TokenBatch whole = random_contexts({37});
   const Memory first = compress(part(whole, {0}, {21}));

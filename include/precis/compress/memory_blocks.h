@@ -10,8 +10,14 @@ namespace precis {
 // The memory of each context's text so far with that of its next part, whose segments are compressed as if they stood
 // behind it (keys and values at their own positions, rows renumbered). Equals compressing the whole text for every
 // method here where the text so far ends at a segment border, since segments never see each other; elsewhere the next
-// part begins a new segment, where the whole text would have filled the last one.
-Memory append(Compressor& compressor, const Memory& memory, const TokenBatch& next);
+// part begins a new segment, where the whole text would have filled the last one. `segments_at_once` as in
+// compress_in_parts; 0: all.
+Memory append(Compressor& compressor, const Memory& memory, const TokenBatch& next, int64_t segments_at_once = 0);
+
+// compressor.compress of contexts of any length in bounded memory: contexts longer than `segments_at_once` segments are
+// compressed one by one in parts of so many, equal to all at once since segments never see each other. Only the memory
+// itself grows.
+Memory compress_in_parts(Compressor& compressor, const TokenBatch& contexts, int64_t segments_at_once);
 
 // Document after document, each context's in the order given: later ones are moved behind the source tokens of those
 // before. Every document was compressed by itself and sees no other. Error if they differ in method, ratio, base model,

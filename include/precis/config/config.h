@@ -30,13 +30,18 @@ struct Ratio {
 };
 
 struct ModelConfig {
-  std::string path, shape, dtype = "auto", device = "cpu";
+  std::string path, shape, dtype = "auto", decode_dtype = "same", device = "cpu";
   template <class V>
   void visit(V& v) {
     v("path", path, "the frozen decoder: a Hugging Face folder or a GGUF file");
     v("shape", shape, "its config.json, for train --dry-run where its weights are not there");
     v("dtype", dtype, "how its weights are kept; auto takes bfloat16 where the processor multiplies it natively",
       one_of({"auto", "float32", "bfloat16"}));
+    v("decode_dtype", decode_dtype,
+      "how the weights are kept for decoding token by token on the CPU, which is bound by reading them; bfloat16 "
+      "halves "
+      "the bytes of a decoder in float32, for a copy of its own",
+      one_of({"same", "bfloat16"}));
     v("device", device, "where it runs", one_of({"cpu", "cuda"}));
   }
 };
@@ -322,7 +327,8 @@ struct BenchConfig {
   std::vector<std::string> jobs = {"prefill", "decode", "compress", "train_step", "e2e_qa"}, methods,
                            dtype = {"bfloat16"};
   std::vector<int64_t> batch = {1, 8}, context = {512}, ratio = {4};
-  int64_t train_batch = 4, repeat = 5, warmup = 1;
+  std::vector<int64_t> prompt = {128};
+  int64_t train_batch = 4, questions = 5, segments_at_once = 0, repeat = 5, warmup = 1;
   template <class V>
   void visit(V& v) {
     v("jobs", jobs, "what is measured; gate: both forms of ComprExIT's depth-wise gate",
@@ -331,6 +337,10 @@ struct BenchConfig {
     v("batch", batch, "contexts at once", at_least(1));
     v("train_batch", train_batch, "contexts of a training step", at_least(1));
     v("context", context, "tokens of a context", at_least(1));
+    v("prompt", prompt, "tokens in front of those that decode writes", at_least(1));
+    v("questions", questions, "asked of one context in e2e_qa", at_least(1));
+    v("segments_at_once", segments_at_once, "compress in parts of so many segments, in bounded memory; 0: all at once",
+      at_least(0));
     v("ratio", ratio, "compression ratios", at_least(1));
     v("dtype", dtype, "of the frozen weights", one_of({"float32", "bfloat16"}));
     v("repeat", repeat, "timed runs, of which the median counts", at_least(1));

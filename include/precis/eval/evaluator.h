@@ -30,6 +30,13 @@ struct Report {
 Report evaluate(const Config& config, const CompressorRegistry& registry, std::shared_ptr<const Decoder> decoder,
                 const Tokenizer& tokenizer);
 
+// When a compressed context has cost less than the full one, by the medians of two rows' costs as a report holds them:
+// after so many questions to one context, or generated tokens of one answer; null where never.
+struct BreakEven {
+  Json questions, tokens;
+};
+BreakEven break_even(const Json& cost, const Json& full_cost);
+
 // Scores with their intervals and the share of the gap between `none` and `full` that each row closes; cost, with the
 // number of questions (or generated tokens) a context after which compressing pays; paired differences of all rows of
 // compressors.

@@ -8,6 +8,7 @@
 
 #include "precis/model/decoder_config.h"
 #include "precis/model/kv_cache.h"
+#include "precis/model/row_decoder.h"
 #include "precis/nn/attention.h"
 #include "precis/nn/lora.h"
 #include "precis/weights/checkpoint.h"
@@ -34,7 +35,9 @@ struct EncoderPass {
 class Decoder {
  public:
   // Reads every tensor of the family from the checkpoint, strictly. `dtype`: fp32 or bf16.
-  Decoder(DecoderConfig config, const Checkpoint& checkpoint, at::ScalarType dtype, at::Device device);
+  // `decode_dtype`: what RowWeights keep, where it differs from `dtype` a copy of its own.
+  Decoder(DecoderConfig config, const Checkpoint& checkpoint, at::ScalarType dtype, at::Device device,
+          std::optional<at::ScalarType> decode_dtype = std::nullopt);
 
   // A decoder without weights, for plans: a compressor can be built around it and counted, not run.
   static std::shared_ptr<const Decoder> shape_only(DecoderConfig config);
@@ -65,6 +68,9 @@ class Decoder {
 
   Tensor logits(const Tensor& rows) const;  // [..., D] to [..., V]
 
+  // What RowDecoder runs on; nullptr where it cannot (on a GPU).
+  const RowWeights* row_weights() const { return row_weights_.get(); }
+
   // Keys [B, K, M, d], rotated or not, rotated on by this many positions (int64 [B, M] or [B, 1], may be negative).
   Tensor rotate_keys(const Tensor& keys, const Tensor& by) const;
 
@@ -79,6 +85,7 @@ class Decoder {
     Tensor q, k, v;  // [B, H or K, S, d], q and k rotated
   };
 
+  std::shared_ptr<const RowWeights> make_row_weights(at::ScalarType dtype) const;
   void load_layer(int64_t index, const Checkpoint& checkpoint, std::set<std::string>& used);
   Heads project(const Layer& layer, int64_t index, const Tensor& x, const RopeTable& rope, const LoraSet* lora) const;
   Tensor finish_layer(const Layer& layer, int64_t index, const Tensor& residual, const Tensor& attended,
@@ -95,11 +102,14 @@ class Decoder {
   std::string fingerprint_;
   Tensor embedding_, classifier_, final_norm_, rope_frequencies_;
   std::vector<Layer> layers_;
+  std::shared_ptr<const RowWeights> row_weights_;
 };
 
-// A Hugging Face folder or a GGUF file. `dtype`: "auto", "float32" or "bfloat16"; `device`: "cpu" or "cuda".
+// A Hugging Face folder or a GGUF file. `dtype`: "auto", "float32" or "bfloat16"; `device`: "cpu" or "cuda";
+// `decode_dtype`: "same" or "bfloat16".
 std::shared_ptr<const Decoder> load_decoder(const std::filesystem::path& path, const std::string& dtype = "float32",
-                                            const std::string& device = "cpu");
+                                            const std::string& device = "cpu",
+                                            const std::string& decode_dtype = "same");
 
 // bf16 where the processor (or GPU) multiplies it natively, else fp32.
 at::ScalarType resolve_dtype(const std::string& name, at::Device device);

@@ -35,8 +35,10 @@ class KvCache {
   // Puts rows [B, K, T, d] behind the lengths[b] entries of each context; returns all entries so far, padded.
   LayerKv append(size_t layer, const Tensor& k, const Tensor& v);
   void advance(const Tensor& new_rows /* int64 [B] */);  // after all layers: these many rows now count
+  void advance_by_one();                                 // the same for one row each, without a new tensor
 
-  const Tensor& lengths() const { return lengths_; }  // int64 [B]
+  const Tensor& lengths() const { return lengths_; }                   // int64 [B]
+  const LayerKv& layer(size_t index) const { return layers_[index]; }  // [B, K, capacity, d]
   int64_t capacity() const { return layers_.at(0).k.size(2); }
   int64_t longest() const { return longest_; }
 

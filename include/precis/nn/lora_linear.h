@@ -15,7 +15,8 @@ struct LoraSlice {
   Tensor mask;  // dropout mask already divided by its keep probability, shaped like x; undefined: none
 };
 
-// x W^T + bias, and scale * B(A(mask x)) added to each slice. x [..., in], weight [out, in]; returns [..., out].
+// x W^T + bias, and scale * B(A(mask x)) added to each slice. x [..., in], weight [out, in]; returns [..., out]. Either
+// all slices have a mask or none; without masks they share their products with x.
 Tensor lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const std::vector<LoraSlice>& slices,
                    double scale);
 

@@ -1,0 +1,19 @@
+// Products with frozen weights: x W^T + b, differentiable in x alone.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace precis {
+
+using at::Tensor;
+
+// x [..., in], weight [out, in], bias [out] or undefined. Keeps nothing for the backward pass but the weight. On an AMD
+// processor in fp32 it is computed by oneDNN: MKL, which LibTorch takes, has its slower kernels there.
+Tensor frozen_linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
+Tensor reference_linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
+
+// The two products of frozen_linear without a graph: rows [R, in] times W^T, and rows [R, out] times W.
+Tensor times_transposed(const Tensor& rows, const Tensor& weight);
+Tensor times(const Tensor& rows, const Tensor& weight);
+
+}  // namespace precis

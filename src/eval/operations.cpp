@@ -1,0 +1,71 @@
+#include "precis/eval/operations.h"
+
+#include <ATen/record_function.h>
+#include <torch/torch.h>
+
+#include <mutex>
+#include <string_view>
+
+namespace precis {
+using at::Tensor;
+
+namespace {
+
+std::mutex counting;
+Operations* counted = nullptr;  // record functions are plain function pointers
+
+double bytes_of(const Tensor& t) { return static_cast<double>(t.numel() * t.element_size()); }
+
+// [.., n, k] x [.., k, m], however many leading sizes.
+Operations product(const Tensor& a, const Tensor& b) {
+  const double out = static_cast<double>(a.numel() / a.size(-1)) * static_cast<double>(b.dim() > 1 ? b.size(-1) : 1);
+  return {2 * out * static_cast<double>(a.size(-1)),
+          bytes_of(a) + bytes_of(b) + out * static_cast<double>(a.element_size())};
+}
+
+Operations attention(const Tensor& q, const Tensor& k, bool causal, double products) {
+  const double pairs = static_cast<double>(q.size(0) * q.size(1) * q.size(2) * k.size(2)) * (causal ? 0.5 : 1);
+  return {products * 2 * pairs * static_cast<double>(q.size(3)), 2 * (bytes_of(q) + bytes_of(k))};
+}
+
+Operations operations_of(std::string_view name, c10::ArrayRef<const c10::IValue> in) {
+  const auto tensor = [&](size_t i) -> const Tensor& { return in[i].toTensor(); };
+  if (name == "aten::mm" || name == "aten::bmm" || name == "aten::mv") return product(tensor(0), tensor(1));
+  if (name == "aten::addmm" || name == "aten::addmm_" || name == "aten::baddbmm") return product(tensor(1), tensor(2));
+  if (name == "mkldnn::_linear_pointwise") return product(tensor(0), tensor(1).t());
+  if (name == "precis::row_linear") {  // rows, and a weight [out, in]
+    const Operations o = product(tensor(1), tensor(0).t());
+    return {o.count, bytes_of(tensor(1)) + bytes_of(tensor(0))};
+  }
+  if (name == "aten::_scaled_dot_product_flash_attention_for_cpu")
+    return attention(tensor(0), tensor(1), in[4].toBool(), 2);
+  if (name == "aten::_scaled_dot_product_flash_attention_for_cpu_backward")
+    return attention(tensor(1), tensor(2), in[7].toBool(), 5);
+  return {};
+}
+
+std::unique_ptr<at::ObserverContext> record(const at::RecordFunction& function) {
+  const Operations o = operations_of(function.name(), function.inputs());
+  const std::lock_guard lock(counting);
+  if (counted != nullptr) {
+    counted->count += o.count;
+    counted->bytes += o.bytes;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Operations count_operations(const std::function<void()>& run) {
+  Operations out;
+  counted = &out;
+  const auto handle =
+      at::addGlobalCallback(at::RecordFunctionCallback(record).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
+  run();
+  at::removeCallback(handle);
+  const std::lock_guard lock(counting);
+  counted = nullptr;
+  return out;
+}
+
+}  // namespace precis

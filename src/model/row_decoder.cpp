@@ -1,0 +1,160 @@
+#include "precis/model/row_decoder.h"
+
+#include <ATen/Parallel.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "precis/core/error.h"
+
+namespace precis {
+namespace {
+
+void norm_row(const float* x, const Tensor& weight, double eps, float* out) {
+  const int64_t n = weight.size(0);
+  const float* w = weight.const_data_ptr<float>();
+  float sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += x[i] * x[i];
+  const float scale = 1 / std::sqrt(sum / static_cast<float>(n) + static_cast<float>(eps));
+  for (int64_t i = 0; i < n; ++i) out[i] = x[i] * scale * w[i];
+}
+
+void rotate(float* head, const float* cos, const float* sin, int64_t half) {
+  for (int64_t i = 0; i < half; ++i) {
+    const float first = head[i], second = head[i + half];
+    head[i] = first * cos[i] - second * sin[i];
+    head[i + half] = second * cos[i] + first * sin[i];
+  }
+}
+
+template <class T>
+void store(const float* from, int64_t n, void* to) {
+  std::transform(from, from + n, static_cast<T*>(to), [](float value) { return static_cast<T>(value); });
+}
+
+void store_as(at::ScalarType dtype, const float* from, int64_t n, void* to) {
+  dtype == at::kBFloat16 ? store<c10::BFloat16>(from, n, to) : store<float>(from, n, to);
+}
+
+template <class T>
+void load(const void* from, int64_t n, float* to) {
+  std::transform(static_cast<const T*>(from), static_cast<const T*>(from) + n, to,
+                 [](T value) { return static_cast<float>(value); });
+}
+
+void load_as(at::ScalarType dtype, const void* from, int64_t n, float* to) {
+  dtype == at::kBFloat16 ? load<c10::BFloat16>(from, n, to) : load<float>(from, n, to);
+}
+
+// Where entry `entry` of head `head` of context `b` lies in a cache tensor [B, K, capacity, d].
+char* entry_of(const Tensor& cache, int64_t b, int64_t head, int64_t entry) {
+  return static_cast<char*>(cache.mutable_data_ptr()) +
+         (b * cache.stride(0) + head * cache.stride(1) + entry * cache.stride(2)) * cache.element_size();
+}
+
+}  // namespace
+
+RowDecoder::RowDecoder(const RowWeights& weights, KvCache& cache)
+    : weights_(weights), cache_(cache), batch_(cache.lengths().size(0)) {
+  const DecoderConfig& c = weights_.config;
+  const auto room = [&](int64_t width) { return std::vector<float>(static_cast<size_t>(batch_ * width)); };
+  x_ = room(c.hidden);
+  normed_ = room(c.hidden);
+  qkv_ = room((c.heads + 2 * c.kv_heads) * c.head_dim);
+  attended_ = room(c.heads * c.head_dim);
+  gate_up_ = room(2 * c.intermediate);
+  inner_ = room(c.intermediate);
+  cos_ = room(c.head_dim / 2);
+  sin_ = room(c.head_dim / 2);
+  scores_ = room(c.heads * cache.capacity());
+  logits_ = torch::empty({batch_, c.vocabulary}, torch::kFloat);
+}
+
+void RowDecoder::set_rotation(const int64_t* positions) {
+  const int64_t half = weights_.config.head_dim / 2;
+  const float* frequency = weights_.rope_frequencies.const_data_ptr<float>();
+  for (int64_t i = 0; i < batch_ * half; ++i) {
+    const float angle = static_cast<float>(positions[i / half]) * frequency[i % half];
+    cos_[static_cast<size_t>(i)] = std::cos(angle);
+    sin_[static_cast<size_t>(i)] = std::sin(angle);
+  }
+}
+
+// Norms and rotates the new heads, and puts keys and values into the cache.
+void RowDecoder::keep_keys_values(int64_t index) {
+  const DecoderConfig& c = weights_.config;
+  const RowWeights::Layer& layer = weights_.layers[static_cast<size_t>(index)];
+  const LayerKv& kept = cache_.layer(static_cast<size_t>(index));
+  const at::ScalarType dtype = kept.k.scalar_type();
+  const int64_t d = c.head_dim, half = d / 2, heads = c.heads + c.kv_heads;
+  const int64_t* lengths = cache_.lengths().const_data_ptr<int64_t>();
+  for (int64_t b = 0; b < batch_; ++b) {
+    float* row = qkv_.data() + b * (heads + c.kv_heads) * d;
+    for (int64_t h = 0; h < heads; ++h) {
+      float* head = row + h * d;
+      const Tensor& head_norm = h < c.heads ? layer.q_norm : layer.k_norm;
+      if (head_norm.defined()) norm_row(head, head_norm, c.rms_norm_eps, head);
+      rotate(head, cos_.data() + b * half, sin_.data() + b * half, half);
+    }
+    for (int64_t h = 0; h < c.kv_heads; ++h) {
+      store_as(dtype, row + (c.heads + h) * d, d, entry_of(kept.k, b, h, lengths[b]));
+      store_as(dtype, row + (heads + h) * d, d, entry_of(kept.v, b, h, lengths[b]));
+    }
+  }
+}
+
+void RowDecoder::attend(int64_t index) {
+  const DecoderConfig& c = weights_.config;
+  const LayerKv& kept = cache_.layer(static_cast<size_t>(index));
+  const int64_t d = c.head_dim, group = c.heads / c.kv_heads, window = c.window[static_cast<size_t>(index)];
+  const int64_t* lengths = cache_.lengths().const_data_ptr<int64_t>();
+  const float scale = 1 / std::sqrt(static_cast<float>(d));
+  at::parallel_for(0, batch_ * c.heads, 1 + 2048 / (1 + cache_.longest()), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t b = i / c.heads, h = i % c.heads;
+      const int64_t all = lengths[b] + 1, seen = window > 0 ? std::min(all, window) : all;
+      attend_one_row(qkv_.data() + (b * (c.heads + 2 * c.kv_heads) + h) * d, kept.k.scalar_type(),
+                     entry_of(kept.k, b, h / group, all - seen), entry_of(kept.v, b, h / group, all - seen), seen, d,
+                     scale, scores_.data() + i * cache_.capacity(), attended_.data() + i * d);
+    }
+  });
+}
+
+const Tensor& RowDecoder::next(const Tensor& ids, const Tensor& positions) {
+  check(cache_.longest() < cache_.capacity(), "RowDecoder: the cache is full");
+  const DecoderConfig& c = weights_.config;
+  const int64_t D = c.hidden, F = c.intermediate;
+  set_rotation(positions.const_data_ptr<int64_t>());
+  for (int64_t b = 0; b < batch_; ++b) {
+    const Tensor& table = weights_.embedding;
+    const char* row =
+        static_cast<const char*>(table.const_data_ptr()) + ids.const_data_ptr<int64_t>()[b] * D * table.element_size();
+    load_as(table.scalar_type(), row, D, x_.data() + b * D);
+  }
+  const auto norm_all = [&](const Tensor& weight) {
+    for (int64_t b = 0; b < batch_; ++b) norm_row(x_.data() + b * D, weight, c.rms_norm_eps, normed_.data() + b * D);
+  };
+  for (int64_t i = 0; i < c.layers; ++i) {
+    const RowWeights::Layer& layer = weights_.layers[static_cast<size_t>(i)];
+    norm_all(layer.input_norm);
+    layer.qkv.multiply(normed_.data(), batch_, qkv_.data());
+    keep_keys_values(i);
+    attend(i);
+    layer.o.multiply(attended_.data(), batch_, x_.data(), true);
+    norm_all(layer.post_norm);
+    layer.gate_up.multiply(normed_.data(), batch_, gate_up_.data());
+    for (int64_t b = 0; b < batch_; ++b) {
+      const float *gate = gate_up_.data() + b * 2 * F, *up = gate + F;
+      for (int64_t j = 0; j < F; ++j)
+        inner_[static_cast<size_t>(b * F + j)] = gate[j] / (1 + std::exp(-gate[j])) * up[j];
+    }
+    layer.down.multiply(inner_.data(), batch_, x_.data(), true);
+  }
+  cache_.advance_by_one();
+  norm_all(weights_.final_norm);
+  weights_.classifier.multiply(normed_.data(), batch_, logits_.mutable_data_ptr<float>());
+  return logits_;
+}
+
+}  // namespace precis

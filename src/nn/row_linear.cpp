@@ -1,0 +1,210 @@
+#include "precis/nn/row_linear.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/record_function.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "precis/core/error.h"
+
+// Vectors of the compiler's own, compiled once for each level of x86-64 and chosen when the program starts.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define PRECIS_FOR_EACH_PROCESSOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#pragma GCC diagnostic ignored "-Wpsabi"  // no vector crosses a call: everything that takes one is inlined
+#else
+#define PRECIS_FOR_EACH_PROCESSOR
+#endif
+#define PRECIS_INLINE inline __attribute__((always_inline))
+
+namespace precis {
+namespace {
+
+constexpr int64_t lanes = 8, pair = 2 * lanes, step = 2 * pair, rows_at_once = 2, weights_per_task = 32768;
+
+using Floats = float __attribute__((vector_size(32)));
+using Words = uint32_t __attribute__((vector_size(32)));
+
+template <class To, class From>
+PRECIS_INLINE To load(const From* from) {
+  To out;
+  std::memcpy(&out, from, sizeof(out));
+  return out;
+}
+
+// 16 weights as two vectors: the first and the second eight, or, of bf16, those at even and at odd places, which is
+// what its layout gives at two operations. Rows lie in the order of their weights (`in_order_of`).
+PRECIS_INLINE void load_pair(const float* from, Floats& first, Floats& second) {
+  first = load<Floats>(from);
+  second = load<Floats>(from + lanes);
+}
+PRECIS_INLINE void load_pair(const c10::BFloat16* from, Floats& first, Floats& second) {
+  const Words words = load<Words>(from), even = words << 16, odd = words & 0xffff0000U;
+  std::memcpy(&first, &even, sizeof(first));
+  std::memcpy(&second, &odd, sizeof(second));
+}
+
+// Rows [rows, n] as products with such weights read them: `room` is used where they have to be copied.
+const float* in_order_of(const float*, const float* x, int64_t, int64_t, std::vector<float>&) { return x; }
+const float* in_order_of(const c10::BFloat16*, const float* x, int64_t rows, int64_t n, std::vector<float>& room) {
+  room.resize(static_cast<size_t>(rows * n));
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* from = x + r * n;
+    float* to = room.data() + r * n;
+    int64_t i = 0;
+    for (; i + pair <= n; i += pair) {
+      for (int64_t j = 0; j < lanes; ++j) {
+        to[i + j] = from[i + 2 * j];
+        to[i + lanes + j] = from[i + 2 * j + 1];
+      }
+    }
+    std::copy(from + i, from + n, to + i);
+  }
+  return room.data();
+}
+
+PRECIS_INLINE float total(Floats v) { return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7])); }
+
+// w . x_r for R rows x_r, `stride` apart; the order of each sum is the same for every R.
+template <int R, class T>
+PRECIS_INLINE void dots(const T* w, const float* x, int64_t stride, int64_t n, float* out) {
+  Floats sums[R][4] = {}, w0, w1, w2, w3;
+  int64_t i = 0;
+  for (; i + step <= n; i += step) {
+    load_pair(w + i, w0, w1);
+    load_pair(w + i + pair, w2, w3);
+    for (int r = 0; r < R; ++r) {
+      const float* row = x + r * stride + i;
+      sums[r][0] += w0 * load<Floats>(row);
+      sums[r][1] += w1 * load<Floats>(row + lanes);
+      sums[r][2] += w2 * load<Floats>(row + pair);
+      sums[r][3] += w3 * load<Floats>(row + pair + lanes);
+    }
+  }
+  if (i + pair <= n) {
+    load_pair(w + i, w0, w1);
+    for (int r = 0; r < R; ++r) {
+      sums[r][0] += w0 * load<Floats>(x + r * stride + i);
+      sums[r][1] += w1 * load<Floats>(x + r * stride + i + lanes);
+    }
+    i += pair;
+  }
+  for (int r = 0; r < R; ++r) {
+    out[r] = total((sums[r][0] + sums[r][1]) + (sums[r][2] + sums[r][3]));
+    for (int64_t j = i; j < n; ++j) out[r] += static_cast<float>(w[j]) * x[r * stride + j];
+  }
+}
+
+template <class T>
+struct Product {
+  const T* weight;
+  const float *bias, *x;
+  float* y;
+  int64_t in, out, rows;
+  bool add;
+};
+
+template <int R, class T>
+PRECIS_INLINE void outputs_of_rows(const Product<T>& p, int64_t o, int64_t row) {
+  float sums[R];
+  dots<R>(p.weight + o * p.in, p.x + row * p.in, p.in, p.in, sums);
+  for (int r = 0; r < R; ++r) {
+    float& y = p.y[(row + r) * p.out + o];
+    y = sums[r] + (p.bias == nullptr ? 0 : p.bias[o]) + (p.add ? y : 0);
+  }
+}
+
+template <class T>
+PRECIS_INLINE void outputs(const Product<T>& p, int64_t begin, int64_t end) {
+  for (int64_t o = begin; o < end; ++o) {
+    int64_t row = 0;
+    for (; row + rows_at_once <= p.rows; row += rows_at_once) outputs_of_rows<rows_at_once>(p, o, row);
+    for (; row < p.rows; ++row) outputs_of_rows<1>(p, o, row);
+  }
+}
+
+PRECIS_FOR_EACH_PROCESSOR void some_outputs(const Product<float>& p, int64_t begin, int64_t end) {
+  outputs(p, begin, end);
+}
+PRECIS_FOR_EACH_PROCESSOR void some_outputs(const Product<c10::BFloat16>& p, int64_t begin, int64_t end) {
+  outputs(p, begin, end);
+}
+
+template <class T>
+void multiply_as(Product<T> p) {
+  thread_local std::vector<float> room;
+  p.x = in_order_of(p.weight, p.x, p.rows, p.in, room);
+  const int64_t grain = std::max<int64_t>(1, weights_per_task / p.in);
+  at::parallel_for(0, p.out, grain, [&](int64_t begin, int64_t end) { some_outputs(p, begin, end); });
+}
+
+template <class T>
+PRECIS_INLINE void attend(const float* q, const T* keys, const T* values, int64_t entries, int64_t d, float scale,
+                          float* scores, float* out) {
+  float highest = -INFINITY;
+  for (int64_t j = 0; j < entries; ++j) {
+    dots<1>(keys + j * d, q, 0, d, scores + j);  // q in the order of the keys
+    scores[j] *= scale;
+    highest = std::max(highest, scores[j]);
+  }
+  float sum = 0;
+  for (int64_t j = 0; j < entries; ++j) sum += scores[j] = std::exp(scores[j] - highest);
+  std::fill_n(out, d, 0.0F);
+  for (int64_t j = 0; j < entries; ++j) {
+    const float weight = scores[j] / sum;
+    for (int64_t i = 0; i < d; ++i) out[i] += weight * static_cast<float>(values[j * d + i]);
+  }
+}
+
+PRECIS_FOR_EACH_PROCESSOR void attend_as(const float* q, const float* k, const float* v, int64_t entries, int64_t d,
+                                         float scale, float* scores, float* out) {
+  attend(q, k, v, entries, d, scale, scores, out);
+}
+PRECIS_FOR_EACH_PROCESSOR void attend_as(const float* q, const c10::BFloat16* k, const c10::BFloat16* v,
+                                         int64_t entries, int64_t d, float scale, float* scores, float* out) {
+  attend(q, k, v, entries, d, scale, scores, out);
+}
+
+}  // namespace
+
+RowWeight::RowWeight(Tensor weight, const Tensor& bias)
+    : weight_(std::move(weight)), bias_(bias.defined() ? bias.to(torch::kFloat) : bias) {
+  check(weight_.is_contiguous() && weight_.device().is_cpu() &&
+            (weight_.scalar_type() == at::kFloat || weight_.scalar_type() == at::kBFloat16),
+        "RowWeight: a contiguous weight in fp32 or bf16 on the CPU");
+}
+
+void RowWeight::multiply(const float* x, int64_t rows, float* y, bool add) const {
+  RECORD_FUNCTION("precis::row_linear", seen_by_profilers(x, rows));
+  const float* bias = bias_.defined() ? bias_.const_data_ptr<float>() : nullptr;
+  if (weight_.scalar_type() == at::kBFloat16) {
+    multiply_as<c10::BFloat16>({weight_.const_data_ptr<c10::BFloat16>(), bias, x, y, in(), out(), rows, add});
+  } else {
+    multiply_as<float>({weight_.const_data_ptr<float>(), bias, x, y, in(), out(), rows, add});
+  }
+}
+
+std::vector<c10::IValue> RowWeight::seen_by_profilers(const float* x, int64_t rows) const {
+  return {weight_, torch::from_blob(const_cast<float*>(x), {rows, in()})};
+}
+
+Tensor reference_row_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  return torch::linear(x, weight.to(torch::kFloat), bias.defined() ? bias.to(torch::kFloat) : bias);
+}
+
+void attend_one_row(const float* q, at::ScalarType dtype, const void* keys, const void* values, int64_t entries,
+                    int64_t head_dim, float scale, float* scores, float* out) {
+  if (dtype == at::kBFloat16) {
+    thread_local std::vector<float> room;
+    attend_as(in_order_of(static_cast<const c10::BFloat16*>(keys), q, 1, head_dim, room),
+              static_cast<const c10::BFloat16*>(keys), static_cast<const c10::BFloat16*>(values), entries, head_dim,
+              scale, scores, out);
+  } else {
+    attend_as(q, static_cast<const float*>(keys), static_cast<const float*>(values), entries, head_dim, scale, scores,
+              out);
+  }
+}
+
+}  // namespace precis

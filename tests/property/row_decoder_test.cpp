@@ -1,0 +1,165 @@
+// Decoding row by row equals the whole pass it stands in for: for every family, for prompts of unequal length, behind a
+// cache in either dtype.
+#include <ATen/CPUGeneratorImpl.h>
+#include <torch/torch.h>
+
+#include "precis/model/generate.h"
+#include "support.h"
+
+namespace precis::testing {
+namespace {
+
+struct Family {
+  std::string name;
+  Json changes;
+  std::vector<std::string> extra;  // tensors of a layer besides Llama's
+};
+
+std::ostream& operator<<(std::ostream& out, const Family& family) { return out << family.name; }
+
+std::shared_ptr<const Decoder> decoder_of(const Family& family, const std::string& dtype = "float32",
+                                          const std::string& decode_dtype = "same") {
+  const TemporaryFolder folder;
+  write_tiny_model(folder.path(), family.changes);
+  TensorMap tensors;
+  {
+    const SafetensorsFile llama(folder / "model.safetensors");
+    for (const auto& [name, entry] : llama.entries()) tensors[name] = llama.tensor(name).clone();
+  }
+  const at::Generator generator = at::detail::createCPUGenerator(11);
+  for (int layer = 0; layer < 2; ++layer) {
+    for (const std::string& name : family.extra) {
+      const std::string p = "model.layers." + std::to_string(layer) + ".self_attn." + name;
+      const int64_t width = name.ends_with("norm.weight") ? 8 : name[0] == 'q' ? 32 : 16;
+      tensors[p] = torch::empty({width}).uniform_(0.5, 1.5, generator);
+    }
+  }
+  write_safetensors(folder / "model.safetensors", tensors);
+  return load_decoder(folder.path(), dtype, "cpu", decode_dtype);
+}
+
+DecoderInput prompts(const Decoder& decoder) {
+  const TokenBatch contexts = random_contexts({9, 4, 13});
+  return {.rows = decoder.embed(contexts.ids),
+          .lengths = contexts.lengths,
+          .position_ids = torch::arange(13).expand({3, 13})};
+}
+
+// Logits of `steps` more tokens, the same ones for both ways: by the row decoder, or by its twin.
+std::vector<Tensor> logits_of(const Decoder& decoder, bool by_rows, int64_t steps) {
+  const torch::NoGradGuard no_gradient;
+  const DecoderInput input = prompts(decoder);
+  KvCache cache(2, 3, 2, 13 + steps, 8, torch::TensorOptions().dtype(decoder.dtype()));
+  decoder.hidden(input, &cache);
+  RowDecoder rows(*decoder.row_weights(), cache);
+  std::vector<Tensor> out;
+  for (int64_t step = 0; step < steps; ++step) {
+    const Tensor ids = torch::tensor({5 + step, 40 - step, 20 + 3 * step % 7}, torch::kLong),
+                 positions = input.lengths + step;
+    if (by_rows) {
+      out.push_back(rows.next(ids, positions).clone());
+    } else {
+      const Tensor states = decoder.hidden({.rows = decoder.embed(ids.unsqueeze(1)),
+                                            .lengths = torch::ones({3}, torch::kLong),
+                                            .position_ids = positions.unsqueeze(1)},
+                                           &cache);
+      out.push_back(decoder.logits(states.squeeze(1)).to(torch::kFloat));
+    }
+  }
+  return out;
+}
+
+double largest_difference(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  double largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) largest = std::max(largest, (a[i] - b[i]).abs().max().item<double>());
+  return largest;
+}
+
+const std::vector<Family>& families() {
+  static const std::vector<Family> all = {
+      {"llama", Json::object(), {}},
+      {"untied_scaled", {{"rope_scaling", {{"rope_type", "linear"}, {"factor", 4.0}}}}, {}},
+      {"mistral", {{"model_type", "mistral"}, {"sliding_window", 6}}, {}},
+      {"qwen2", {{"model_type", "qwen2"}}, {"q_proj.bias", "k_proj.bias", "v_proj.bias"}},
+      {"qwen3", {{"model_type", "qwen3"}}, {"q_norm.weight", "k_norm.weight"}},
+  };
+  return all;
+}
+
+class RowDecoders : public ::testing::TestWithParam<Family> {};
+
+TEST_P(RowDecoders, GiveTheLogitsOfTheWholePass) {
+  const auto decoder = decoder_of(GetParam());
+  EXPECT_LT(largest_difference(logits_of(*decoder, true, 12), logits_of(*decoder, false, 12)), 2e-5);
+}
+
+TEST_P(RowDecoders, AnswerLikeTheWholePass) {
+  const auto decoder = decoder_of(GetParam());
+  GenerateOptions options{.max_new_tokens = 20, .end_ids = {1}};
+  const auto by_rows = generate(*decoder, prompts(*decoder), options);
+  options.by_rows = false;
+  EXPECT_EQ(by_rows, generate(*decoder, prompts(*decoder), options));
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, RowDecoders, ::testing::ValuesIn(families()));
+
+// With bf16 weights the row decoder rounds the weights and the cache alone, the whole pass every row in between too: it
+// must come nearer to the fp32 decoder.
+TEST(RowDecoder, LosesLessThanABf16Pass) {
+  const Family& llama = families().front();
+  const auto exact = logits_of(*decoder_of(llama), false, 12);
+  const double pass = largest_difference(logits_of(*decoder_of(llama, "bfloat16"), false, 12), exact);
+  const double rows = largest_difference(logits_of(*decoder_of(llama, "bfloat16"), true, 12), exact);
+  const double weights_alone =
+      largest_difference(logits_of(*decoder_of(llama, "float32", "bfloat16"), true, 12), exact);
+  EXPECT_LT(rows, pass);
+  EXPECT_LT(weights_alone, pass);
+  EXPECT_GT(weights_alone, 1e-4);  // the weights are rounded indeed
+}
+
+TEST(RowDecoder, ARowDoesNotDependOnItsBatch) {
+  const at::Generator generator = at::detail::createCPUGenerator(3);
+  const Tensor weight = torch::randn({50, 37}, generator), x = torch::randn({9, 37}, generator);
+  const RowWeight product(weight);
+  Tensor all = torch::empty({9, 50});
+  product.multiply(x.const_data_ptr<float>(), 9, all.mutable_data_ptr<float>());
+  for (int64_t r = 0; r < 9; ++r) {
+    Tensor one = torch::empty({1, 50});
+    product.multiply(x[r].const_data_ptr<float>(), 1, one.mutable_data_ptr<float>());
+    EXPECT_TRUE(torch::equal(one[0], all[r]));
+  }
+}
+
+TEST(Twins, RowLinear) {
+  const at::Generator generator = at::detail::createCPUGenerator(3);
+  for (const int64_t in : {8, 32, 45, 128}) {
+    for (const int64_t rows : {1, 3, 4, 9}) {
+      for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
+        const Tensor weight = torch::randn({77, in}, generator).to(dtype), bias = torch::randn({77}, generator),
+                     x = torch::randn({rows, in}, generator), before = torch::randn({rows, 77}, generator);
+        Tensor y = before.clone();
+        RowWeight(weight, bias).multiply(x.const_data_ptr<float>(), rows, y.mutable_data_ptr<float>(), true);
+        EXPECT_TRUE(torch::allclose(y, before + reference_row_linear(x, weight, bias), 1e-5, 1e-5)) << in << rows;
+        RowWeight(weight).multiply(x.const_data_ptr<float>(), rows, y.mutable_data_ptr<float>());
+        EXPECT_TRUE(torch::allclose(y, reference_row_linear(x, weight, {}), 1e-5, 1e-5)) << in << rows;
+      }
+    }
+  }
+}
+
+TEST(Twins, AttendOneRow) {
+  const at::Generator generator = at::detail::createCPUGenerator(3);
+  for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
+    const Tensor q = torch::randn({1, 24}, generator), k = torch::randn({31, 24}, generator).to(dtype),
+                 v = torch::randn({31, 24}, generator).to(dtype);
+    std::vector<float> scores(31);
+    Tensor out = torch::empty({1, 24});
+    attend_one_row(q.const_data_ptr<float>(), dtype, k.const_data_ptr(), v.const_data_ptr(), 31, 24, 0.3F,
+                   scores.data(), out.mutable_data_ptr<float>());
+    const Tensor expected = (q.matmul(k.to(torch::kFloat).t()) * 0.3).softmax(-1).matmul(v.to(torch::kFloat));
+    EXPECT_TRUE(torch::allclose(out, expected, 1e-5, 1e-5));
+  }
+}
+
+}  // namespace
+}  // namespace precis::testing
