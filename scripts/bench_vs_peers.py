@@ -50,7 +50,7 @@ def ours(args, job, batch, context, method):
                       f'bench.methods=["{method}"]', f"bench.batch=[{batch}]", f"bench.train_batch={batch}",
                       f"bench.context=[{context}]", f"bench.ratio=[{args.ratio}]", f'bench.dtype=["{args.dtype}"]',
                       f"bench.questions={QUESTIONS}", f"bench.repeat={args.repeat}", "bench.warmup=1",
-                      f"run.threads={args.threads}"])
+                      f"model.decode_dtype={args.decode_dtype}", f"run.threads={args.threads}"])
 
 
 def theirs(args, job, batch, context, peer):
@@ -124,6 +124,7 @@ def main():
     parser.add_argument("--jobs", default="prefill,decode,compress,train_step,e2e_qa")
     parser.add_argument("--methods", help="only these methods of precis")
     parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--decode-dtype", default="same", help="of precis (model.decode_dtype)")
     parser.add_argument("--peer-dtype", help="where the peer is faster in another one")
     parser.add_argument("--ratio", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)

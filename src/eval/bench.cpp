@@ -233,11 +233,13 @@ Json run_bench_task(const BenchTask& task, std::shared_ptr<const Decoder> decode
   const bool own_peak = reset_peak_resident_bytes();
   const c10::InferenceMode inference(!job.gradients);
   std::vector<double> seconds;
-  for (int64_t i = 0; i < task.warmup + task.repeat; ++i) {
+  Operations operations;
+  if (task.warmup > 0) operations = count_operations(job.run);
+  for (int64_t i = 1; i < task.warmup; ++i) job.run();
+  for (int64_t i = 0; i < task.repeat; ++i) {
     const auto start = std::chrono::steady_clock::now();
     job.run();
-    if (i >= task.warmup)
-      seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   const int64_t run_peak = peak_resident_bytes();
   std::sort(seconds.begin(), seconds.end());
@@ -253,7 +255,7 @@ Json run_bench_task(const BenchTask& task, std::shared_ptr<const Decoder> decode
   out["run_peak_rss_mb"] = own_peak ? Json(megabytes(run_peak)) : Json();
   out["torch"] = TORCH_VERSION;
   out.update(job.extra(median));
-  const Operations operations = count_operations(job.run);
+  if (task.warmup == 0) operations = count_operations(job.run);
   out["operations"] = operations.count;
   out["product_bytes"] = operations.bytes;
   out["operations_per_s"] = operations.count / median;

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "precis/core/error.h"
+#include "precis/nn/dropout.h"
 #include "precis/nn/lora_linear.h"
 
 namespace precis {
@@ -48,18 +49,17 @@ Tensor LoraSet::apply(int64_t layer, const std::vector<Part>& parts, const Tenso
                       const Tensor& bias) const {
   std::vector<LoraSlice> slices;
   int64_t begin = 0;
+  const bool drops = is_training() && options_.dropout > 0;
+  const double keep = drops ? 1 - options_.dropout : 1;
   for (const auto& [name, width] : parts) {
     if (const auto index = index_of(name)) {
       const Pair& pair = pairs_[static_cast<size_t>(layer)][*index];
       slices.push_back({begin, pair.a, pair.b, {}});
-      if (is_training() && options_.dropout > 0) {
-        const double keep = 1 - options_.dropout;
-        slices.back().mask = torch::empty_like(x).bernoulli_(keep, dropout_generator_).div_(keep);
-      }
+      if (drops) slices.back().mask = dropout_mask(x, keep, dropout_generator_);
     }
     begin += width;
   }
-  return lora_linear(x, weight, bias, slices, options_.alpha / static_cast<double>(options_.rank));
+  return lora_linear(x, weight, bias, slices, options_.alpha / static_cast<double>(options_.rank) / keep);
 }
 
 }  // namespace precis

@@ -102,7 +102,7 @@ class LoraLinear : public torch::autograd::Function<LoraLinear> {
 
  private:
   static Tensor under(const Tensor& mask, const Tensor& rows) {
-    return given(mask) ? rows * mask.flatten(0, -2) : rows;
+    return given(mask) ? torch::where(mask.flatten(0, -2), rows, torch::zeros({}, rows.options())) : rows;
   }
 };
 

@@ -248,6 +248,8 @@ else
   expect 2 'no compressor of the ComprExIT repository' "$precis" import adapter_as_model --from comprexit --out x --model "$model"
   expect 2 'no such compressor' "$precis" export run --to comprexit --out x
   expect 0 '"median_s"' "$precis" bench model.path="$model" bench.jobs=compress,gate bench.methods=sac bench.batch=1 bench.context=32 bench.repeat=1 bench.warmup=0
+  expect 0 'matrix_peak_percent' "$precis" bench model.path="$model" bench.jobs=e2e_qa bench.methods=sac bench.batch=1 bench.context=32 bench.questions=2 bench.repeat=1 bench.warmup=0 --trace traces
+  expect 0 'traceEvents' head -c 20000 traces/e2e_qa-sac-1x32-4x-bfloat16.json
   # A new run that starts from trained tensors, and a plan without any model.
   expect 0 'starting from run' "$precis" train run.dir=further train.steps=1 train.start_from=run "${small[@]}"
   expect 0 '"trained_parameters"' "$precis" train --dry-run "${small[@]:0:${#small[@]}-1}"

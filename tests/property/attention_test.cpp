@@ -7,6 +7,7 @@
 #include "precis/core/strings.h"
 #include "precis/mask/mask_spec.h"
 #include "precis/nn/cross_entropy.h"
+#include "precis/nn/dropout.h"
 #include "precis/nn/gated_mixture.h"
 #include "precis/nn/linear.h"
 #include "precis/nn/lora_linear.h"
@@ -134,7 +135,7 @@ TEST(Twins, LoraLinear) {
   const Tensor x = torch::randn({2, 5, 12}).requires_grad_(), w = torch::randn({10, 12}), bias = torch::randn({10});
   const Tensor a1 = torch::randn({3, 12}).requires_grad_(), b1 = torch::randn({4, 3}).requires_grad_(),
                a2 = torch::randn({3, 12}).requires_grad_(), b2 = torch::randn({2, 3}).requires_grad_();
-  const auto mask = [] { return torch::rand({2, 5, 12}).gt(0.5) / 0.5; };
+  const auto mask = [] { return torch::rand({2, 5, 12}).gt(0.5); };
   const std::vector<LoraSlice> plain = {{0, a1, b1, {}}, {6, a2, b2, {}}},
                                masked = {{0, a1, b1, mask()}, {6, a2, b2, mask()}};
   for (const auto& slices : {plain, masked}) {
@@ -143,6 +144,23 @@ TEST(Twins, LoraLinear) {
                    [&] { return reference_lora_linear(x, w, offset, slices, 0.5); }, {x, a1, b1, a2, b2}, 1e-5);
     }
   }
+}
+
+TEST(Twins, DropoutMaskKeepsItsShare) {
+  const auto draw = [](int threads) {
+    at::set_num_threads(threads);
+    return dropout_mask(torch::empty({301, 1001}), 0.9, at::detail::createCPUGenerator(5));
+  };
+  const Tensor mask = draw(1);
+  EXPECT_TRUE(torch::equal(mask, draw(3)));
+  at::set_num_threads(1);
+  // 301,301 draws: the share's standard deviation is 5.5e-4.
+  EXPECT_NEAR(mask.to(torch::kDouble).mean().item<double>(), 0.9, 4 * 5.5e-4);
+  const Tensor along = mask.to(torch::kDouble).mean(0);  // and it depends on no column
+  EXPECT_LT((along - 0.9).abs().max().item<double>(), 5 * std::sqrt(0.09 / 301));
+  at::Generator generator = at::detail::createCPUGenerator(5);
+  const Tensor first = dropout_mask(torch::empty({64}), 0.5, generator);
+  EXPECT_FALSE(torch::equal(first, dropout_mask(torch::empty({64}), 0.5, generator)));  // drawn on
 }
 
 TEST(Twins, FrozenLinear) {

@@ -41,7 +41,7 @@ double growth(const std::string& preset) {
 
 TEST(CostsWithinASegment, OfALocalMaskGrowLinearly) {
   EXPECT_NEAR(growth("pic-block"), 2, 1e-6);
-  EXPECT_GT(growth("pic"), 2.05);                    // its text sees all earlier text
+  EXPECT_GT(growth("pic"), 2.05);                     // its text sees all earlier text
   EXPECT_LT(growth("pic-recurrent"), growth("pic"));  // its text sees all earlier memory, a quarter as many rows
 }
 

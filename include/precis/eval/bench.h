@@ -20,9 +20,9 @@ std::vector<BenchTask> bench_tasks(const Config& config, const CompressorRegistr
 
 // Runs one in this process, on random token ids, with untrained compressors at their method's defaults: median_s,
 // min_s, tokens_per_s, peak_rss_mb (with loading), base_rss_mb (after loading), run_peak_rss_mb (while running) and
-// what the job adds. Then, of one run more that is not timed: operations and bytes of its products, and what share of
-// the machine's measured peak of matrix products and of its memory bandwidth the median run reached. With `trace`, one
-// run's timeline goes to that file (Chrome's trace format).
+// what the job adds. Then, of a run that is not timed (the warm-up, where there is one): operations and bytes of its
+// products, and what share of the machine's measured peak of matrix products and of its memory bandwidth the median run
+// reached. With `trace`, one run's timeline goes to that file (Chrome's trace format).
 //   prefill     the decoder with a cache over the context, logits of the last row
 //   decode      64 greedy tokens after `context` tokens (of bench.prompt); decode_tokens_per_s leaves the prompt out
 //   compress    contexts into memories, without gradients

@@ -12,7 +12,7 @@ namespace precis {
 struct LoraSlice {
   int64_t begin = 0;
   Tensor a, b;  // [rank, in], [out, rank]; fp32
-  Tensor mask;  // dropout mask already divided by its keep probability, shaped like x; undefined: none
+  Tensor mask;  // bool, which inputs dropout keeps, shaped like x (`scale` is divided by their share); undefined: none
 };
 
 // x W^T + bias, and scale * B(A(mask x)) added to each slice. x [..., in], weight [out, in]; returns [..., out]. Either
