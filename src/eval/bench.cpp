@@ -72,7 +72,8 @@ Job decode_job(const BenchTask& task, const Decoder& decoder) {
             seconds->push_back(spent.decode);
           },
           task.batch * new_tokens,
-          [seconds, batch = task.batch](double) -> Json {
+          [seconds, batch = task.batch, warmup = task.warmup](double) -> Json {
+            seconds->erase(seconds->begin(), seconds->begin() + warmup);
             std::sort(seconds->begin(), seconds->end());
             const double decode = (*seconds)[seconds->size() / 2];
             return {{"new_tokens", new_tokens},

@@ -54,17 +54,36 @@ std::unique_ptr<at::ObserverContext> record(const at::RecordFunction& function) 
   return nullptr;
 }
 
+void count_into(Operations* to) {
+  const std::lock_guard lock(counting);
+  counted = to;
+}
+
+// Listens while it lives, also where the run throws.
+class Listener {
+ public:
+  explicit Listener(Operations& to) {
+    count_into(&to);
+    handle_ =
+        at::addGlobalCallback(at::RecordFunctionCallback(record).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
+  }
+  ~Listener() {
+    at::removeCallback(handle_);
+    count_into(nullptr);
+  }
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+
+ private:
+  at::CallbackHandle handle_ = at::INVALID_CALLBACK_HANDLE;
+};
+
 }  // namespace
 
 Operations count_operations(const std::function<void()>& run) {
   Operations out;
-  counted = &out;
-  const auto handle =
-      at::addGlobalCallback(at::RecordFunctionCallback(record).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
+  const Listener listener(out);
   run();
-  at::removeCallback(handle);
-  const std::lock_guard lock(counting);
-  counted = nullptr;
   return out;
 }
 

@@ -38,9 +38,8 @@ struct ModelConfig {
     v("dtype", dtype, "how its weights are kept; auto takes bfloat16 where the processor multiplies it natively",
       one_of({"auto", "float32", "bfloat16"}));
     v("decode_dtype", decode_dtype,
-      "how the weights are kept for decoding token by token on the CPU, which is bound by reading them; bfloat16 "
-      "halves "
-      "the bytes of a decoder in float32, for a copy of its own",
+      "the weights that decoding token by token on the CPU reads, which bounds it; bfloat16: a copy of its own, half "
+      "the bytes of float32",
       one_of({"same", "bfloat16"}));
     v("device", device, "where it runs", one_of({"cpu", "cuda"}));
   }
@@ -326,8 +325,7 @@ struct EvalConfig {
 struct BenchConfig {
   std::vector<std::string> jobs = {"prefill", "decode", "compress", "train_step", "e2e_qa"}, methods,
                            dtype = {"bfloat16"};
-  std::vector<int64_t> batch = {1, 8}, context = {512}, ratio = {4};
-  std::vector<int64_t> prompt = {128};
+  std::vector<int64_t> batch = {1, 8}, context = {512}, prompt = {128}, ratio = {4};
   int64_t train_batch = 4, questions = 5, segments_at_once = 0, repeat = 5, warmup = 1;
   template <class V>
   void visit(V& v) {

@@ -10,6 +10,7 @@ struct Operations {
   double count = 0;  // multiply-adds count twice; causal attention counts half its pairs
   double bytes = 0;  // of operands and results, each counted once a product
 };
+// One at a time: whatever the program runs meanwhile is counted too.
 Operations count_operations(const std::function<void()>& run);
 
 }  // namespace precis
