@@ -77,7 +77,10 @@ struct ExportCommand {
 };
 void run_export(const ExportCommand& command, const CompressorRegistry& registry);
 
-// The decoder and tokenizer of a configuration, with threads and determinism set up.
+// Threads and determinism, for the whole process.
+void set_up_libtorch(const RunConfig& run);
+
+// The decoder and tokenizer of a configuration, with LibTorch set up for it.
 struct Workspace {
   std::shared_ptr<const Decoder> decoder;
   std::unique_ptr<class Tokenizer> tokenizer;

@@ -1,3 +1,5 @@
+#include <c10/core/InferenceMode.h>
+
 #include <cstdio>
 #include <iostream>
 #include <iterator>
@@ -82,7 +84,7 @@ class Work {
         command_.text == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {}) : read_file(command_.text);
     if (trim(text).empty()) throw Error({.what = "an empty text", .where = command_.text});
     const TokenBatch tokens = token_batch({appends ? run_.tokenizer->encode(text) : ids_of(text)});
-    const torch::NoGradGuard no_gradient;
+    const c10::InferenceMode inference;
     Memory memory = appends ? append(*run_.compressor, before->memory, tokens, command_.segments_at_once)
                             : compress_in_parts(*run_.compressor, tokens, command_.segments_at_once);
     write({command_.text, "", command_.out}, memory, source_hash(tokens.ids[0], appends ? before->source_hash : ""));
@@ -95,7 +97,7 @@ class Work {
     Progress progress("compress", static_cast<double>(documents.size()), "documents");
     std::vector<const Document*> waiting;
     std::vector<TokenIds> ids;
-    const torch::NoGradGuard no_gradient;
+    const c10::InferenceMode inference;
     for (size_t i = 0; i < documents.size(); ++i) {
       const TokenIds own = ids_of(documents[i].text);
       if (is_done(documents[i], own)) {

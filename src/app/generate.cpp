@@ -1,3 +1,5 @@
+#include <c10/core/InferenceMode.h>
+
 #include "precis/model/generate.h"
 
 #include <cstdio>
@@ -74,7 +76,7 @@ void run_generate(const GenerateCommand& command, const CompressorRegistry& regi
     throw Error({.what = "no memory", .where = "command line", .expected = "--memory, or --text to compress now"});
   if (!command.memories.empty() && !command.texts.empty())
     throw Error({.what = "memories and texts together", .where = "command line", .expected = "--memory or --text"});
-  const torch::NoGradGuard no_gradient;
+  const c10::InferenceMode inference;
   const OpenRun run = open_run(command.run, registry);
   const Memory memory = read_memories(command, run);
   const std::string prompt = command.question.empty()

@@ -31,6 +31,7 @@ void run_sweep_command(const std::vector<ConfigLayer>& layers, bool list, bool j
   }
   const Config config = resolve_config(layers);
   require_set(config, {"run.dir"});
+  set_up_libtorch(config.run);
   const SweepOutcome outcome = run_sweep(layers, registry);
   if (json) {
     std::printf("%s\n", Json{{"sweep", config.run.dir},

@@ -11,12 +11,16 @@
 
 namespace precis {
 
-Workspace open_workspace(const Config& config) {
-  if (config.run.threads > 0) at::set_num_threads(static_cast<int>(config.run.threads));
-  if (config.run.deterministic) {
+void set_up_libtorch(const RunConfig& run) {
+  if (run.threads > 0) at::set_num_threads(static_cast<int>(run.threads));
+  if (run.deterministic) {
     at::globalContext().setDeterministicAlgorithms(true, true);
     at::globalContext().setDeterministicFillUninitializedMemory(false);
   }
+}
+
+Workspace open_workspace(const Config& config) {
+  set_up_libtorch(config.run);
   Workspace out;
   out.tokenizer = load_tokenizer(config.tokenizer.path.empty() ? config.model.path : config.tokenizer.path);
   out.decoder = load_decoder(config.model.path, config.model.dtype, config.model.device, config.model.decode_dtype);

@@ -194,7 +194,7 @@ std::unique_ptr<Reading> read_text(const Decoder& decoder, const Tokenizer& toke
 }
 
 std::vector<RowLikelihood> row_likelihoods(const Decoder& decoder, const DecoderInput& input) {
-  const torch::NoGradGuard no_gradient;
+  const c10::InferenceMode inference;
   const Tensor states = decoder.hidden(input);
   std::vector<RowLikelihood> out(static_cast<size_t>(states.size(0)));
   for (int64_t r = 0; r < states.size(0); ++r) {

@@ -39,7 +39,7 @@ class Asked {
   // Calls work(begin, end) over batches of `n` items.
   template <class Work>
   void in_batches(size_t n, const Work& work) {
-    const torch::NoGradGuard no_gradient;
+    const c10::InferenceMode inference;
     const auto batch = static_cast<size_t>(config_.eval.batch);
     for (size_t begin = 0; begin < n; begin += batch) {
       if (interrupted()) throw Error({.what = "interrupted"}, Error::Kind::interrupted);

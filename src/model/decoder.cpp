@@ -19,6 +19,10 @@ Tensor Decoder::norm(const Tensor& x, const Tensor& weight) const {
   return frozen_rms_norm(x, weight, config_.rms_norm_eps);
 }
 
+LinearInput Decoder::normed(const Tensor& x, const Tensor& weight) const {
+  return {x, [weight, eps = config_.rms_norm_eps](const Tensor& rows) { return frozen_rms_norm(rows, weight, eps); }};
+}
+
 RopeTable Decoder::rope(const Tensor& position_ids) const {
   return rope_table(position_ids.to(device_), rope_frequencies_, dtype_);
 }
@@ -33,36 +37,36 @@ std::vector<LoraTarget> Decoder::linear_shapes() const {
 namespace {
 
 // The linears that `weight` computes at once, with their adapters if there are any.
-Tensor linear(const LoraSet* lora, int64_t layer, const std::vector<LoraSet::Part>& parts, const Tensor& x,
+Tensor linear(const LoraSet* lora, int64_t layer, const std::vector<LoraSet::Part>& parts, const LinearInput& x,
               const Tensor& weight, const Tensor& bias) {
-  return lora == nullptr ? frozen_linear(x, weight, bias) : lora->apply(layer, parts, x, weight, bias);
+  return lora == nullptr ? frozen_linear(x.rows(), weight, bias) : lora->apply(layer, parts, x, weight, bias);
 }
 
 }  // namespace
 
 Decoder::Heads Decoder::project(const Layer& layer, int64_t index, const Tensor& x, const RopeTable& table,
                                 const LoraSet* lora) const {
-  const Tensor normed = norm(x, layer.input_norm);
   const int64_t q_width = config_.heads * config_.head_dim, kv_width = config_.kv_heads * config_.head_dim;
-  const auto parts = linear(lora, index, {{"q_proj", q_width}, {"k_proj", kv_width}, {"v_proj", kv_width}}, normed,
-                            layer.qkv, layer.qkv_bias)
+  const auto parts = linear(lora, index, {{"q_proj", q_width}, {"k_proj", kv_width}, {"v_proj", kv_width}},
+                            normed(x, layer.input_norm), layer.qkv, layer.qkv_bias)
                          .split_with_sizes({q_width, kv_width, kv_width}, -1);
   const auto heads = [&](const Tensor& part, const Tensor& head_norm) {
     const Tensor split = part.unflatten(-1, {-1, config_.head_dim});
     return (head_norm.defined() ? norm(split, head_norm) : split).transpose(1, 2);  // [B, heads, S, d]
   };
+  // Values are copied out: as a view they would keep the whole product alive until the backward pass.
   return {apply_rope(heads(parts[0], layer.q_norm), table), apply_rope(heads(parts[1], layer.k_norm), table),
-          heads(parts[2], {})};
+          heads(parts[2], {}).contiguous()};
 }
 
 Tensor Decoder::finish_layer(const Layer& layer, int64_t index, const Tensor& residual, const Tensor& attended,
                              const LoraSet* lora) const {
   const Tensor joined = attended.transpose(1, 2).flatten(2);  // [B, S, H d]
   const int64_t D = config_.hidden, F = config_.intermediate;
-  const Tensor x = residual + linear(lora, index, {{"o_proj", D}}, joined, layer.o, layer.o_bias);
-  const Tensor inner = swiglu(linear(lora, index, {{"gate_proj", F}, {"up_proj", F}}, norm(x, layer.post_norm),
-                                     layer.gate_up, layer.gate_up_bias));
-  return x + linear(lora, index, {{"down_proj", D}}, inner, layer.down, layer.down_bias);
+  const Tensor x = residual + linear(lora, index, {{"o_proj", D}}, {joined, {}}, layer.o, layer.o_bias);
+  const Tensor gate_up = linear(lora, index, {{"gate_proj", F}, {"up_proj", F}}, normed(x, layer.post_norm),
+                                layer.gate_up, layer.gate_up_bias);
+  return x + linear(lora, index, {{"down_proj", D}}, {gate_up, swiglu}, layer.down, layer.down_bias);
 }
 
 namespace {

@@ -48,7 +48,7 @@ void refuse_too_long(const Decoder& decoder, const DecoderInput& input, int64_t 
 std::vector<std::vector<int64_t>> generate(const Decoder& decoder, const DecoderInput& input,
                                            const GenerateOptions& options, const OnToken& on_token,
                                            GenerateSeconds* seconds) {
-  const torch::NoGradGuard no_gradient;
+  const c10::InferenceMode inference;
   const auto start = Clock::now();
   const DecoderConfig& config = decoder.config();
   const int64_t batch = input.rows.size(0);

@@ -45,17 +45,19 @@ std::vector<Tensor> LoraSet::layer_tensors(int64_t layer) const {
   return out;
 }
 
-Tensor LoraSet::apply(int64_t layer, const std::vector<Part>& parts, const Tensor& x, const Tensor& weight,
+Tensor LoraSet::apply(int64_t layer, const std::vector<Part>& parts, const LinearInput& x, const Tensor& weight,
                       const Tensor& bias) const {
   std::vector<LoraSlice> slices;
   int64_t begin = 0;
   const bool drops = is_training() && options_.dropout > 0;
   const double keep = drops ? 1 - options_.dropout : 1;
+  std::vector<int64_t> shape = x.source.sizes().vec();
+  shape.back() = weight.size(1);
   for (const auto& [name, width] : parts) {
     if (const auto index = index_of(name)) {
       const Pair& pair = pairs_[static_cast<size_t>(layer)][*index];
       slices.push_back({begin, pair.a, pair.b, {}});
-      if (drops) slices.back().mask = dropout_mask(x, keep, dropout_generator_);
+      if (drops) slices.back().mask = dropout_mask(shape, weight.device(), keep, dropout_generator_);
     }
     begin += width;
   }

@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include "precis/nn/dropout.h"
 #include "precis/nn/linear.h"
 
 namespace precis {
@@ -25,16 +26,22 @@ std::vector<Group> groups_of(size_t slices, bool masked) {
   return out;
 }
 
+struct InputHolder : torch::CustomClassHolder {
+  explicit InputHolder(std::function<Tensor(const Tensor&)> m) : make(std::move(m)) {}
+  std::function<Tensor(const Tensor&)> make;
+};
+
 class LoraLinear : public torch::autograd::Function<LoraLinear> {
  public:
   // tensors: a, b and mask (perhaps empty) of each slice; either all have a mask or none.
-  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                        at::TensorList tensors, std::vector<int64_t> begins, double scale) {
-    const Tensor rows = x.flatten(0, -2);
+  static Tensor forward(AutogradContext* context, const Tensor& source, const Tensor& weight, const Tensor& bias,
+                        at::TensorList tensors, std::vector<int64_t> begins, double scale,
+                        const c10::intrusive_ptr<InputHolder>& input) {
+    const Tensor x = LinearInput{source, input->make}.rows(), rows = x.flatten(0, -2);
     Tensor out = times_transposed(rows, weight);
     if (given(bias)) out.add_(bias);
     const bool masked = given(tensors[2]);
-    variable_list saved = {x, weight};
+    variable_list saved = {source, weight};
     for (const Group& group : groups_of(begins.size(), masked)) {
       std::vector<Tensor> stacked;
       for (size_t i = group.begin; i < group.end; ++i) stacked.push_back(tensors[3 * i].to(x.scalar_type()));
@@ -51,6 +58,7 @@ class LoraLinear : public torch::autograd::Function<LoraLinear> {
       }
     }
     context->save_for_backward(saved);
+    context->saved_data["input"] = c10::IValue::make_capsule(input);
     context->saved_data["begins"] = begins;
     context->saved_data["scale"] = scale;
     context->saved_data["masked"] = masked;
@@ -61,10 +69,17 @@ class LoraLinear : public torch::autograd::Function<LoraLinear> {
 
   static variable_list backward(AutogradContext* context, variable_list upstream) {
     const variable_list saved = context->get_saved_variables();
-    const Tensor &x = saved[0], &weight = saved[1];
+    const Tensor& weight = saved[1];
+    const auto input = c10::static_intrusive_pointer_cast<InputHolder>(context->saved_data["input"].toCapsule());
+    Tensor source = saved[0], x = source;
+    if (input->make) {
+      const torch::AutoGradMode recording(true);
+      source = source.detach().requires_grad_();
+      x = input->make(source);
+    }
     const auto begins = context->saved_data["begins"].toIntVector();
     const double scale = context->saved_data["scale"].toDouble();
-    const Tensor g = upstream[0].flatten(0, -2), rows = x.flatten(0, -2);
+    const Tensor g = upstream[0].flatten(0, -2), rows = x.detach().flatten(0, -2);
     Tensor gx = times(g, weight);
     variable_list gradients(3);
     size_t next = 2;
@@ -95,36 +110,36 @@ class LoraLinear : public torch::autograd::Function<LoraLinear> {
         gx.addmm_(g_low, a);
       }
     }
-    gradients[0] = gx.view(x.sizes());
-    gradients.resize(gradients.size() + 2);  // begins, scale
+    gx = gx.view(x.sizes());
+    gradients[0] = input->make ? torch::autograd::grad({x}, {source}, {gx}).front() : gx;
+    gradients.resize(gradients.size() + 3);  // begins, scale, input
     return gradients;
   }
 
  private:
-  static Tensor under(const Tensor& mask, const Tensor& rows) {
-    return given(mask) ? torch::where(mask.flatten(0, -2), rows, torch::zeros({}, rows.options())) : rows;
-  }
+  static Tensor under(const Tensor& mask, const Tensor& rows) { return given(mask) ? kept(mask, rows) : rows; }
 };
 
 }  // namespace
 
-Tensor lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const std::vector<LoraSlice>& slices,
+Tensor lora_linear(const LinearInput& x, const Tensor& weight, const Tensor& bias, const std::vector<LoraSlice>& slices,
                    double scale) {
-  if (slices.empty()) return frozen_linear(x, weight, bias);
+  if (slices.empty()) return frozen_linear(x.rows(), weight, bias);
   variable_list tensors;
   std::vector<int64_t> begins;
   for (const auto& slice : slices) {
-    tensors.insert(tensors.end(), {slice.a, slice.b, or_empty(slice.mask, x)});
+    tensors.insert(tensors.end(), {slice.a, slice.b, or_empty(slice.mask, x.source)});
     begins.push_back(slice.begin);
   }
-  return LoraLinear::apply(x, weight, or_empty(bias, x), at::TensorList(tensors), begins, scale);
+  return LoraLinear::apply(x.source, weight, or_empty(bias, x.source), at::TensorList(tensors), begins, scale,
+                           c10::make_intrusive<InputHolder>(x.make));
 }
 
 Tensor reference_lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias,
                              const std::vector<LoraSlice>& slices, double scale) {
   Tensor out = torch::linear(x, weight, bias);
   for (const auto& slice : slices) {
-    const Tensor input = slice.mask.defined() ? x * slice.mask : x;
+    const Tensor input = slice.mask.defined() ? x * kept(slice.mask, torch::ones_like(x)) : x;
     const Tensor update =
         torch::linear(torch::linear(input, slice.a.to(x.scalar_type())), (slice.b * scale).to(x.scalar_type()));
     out = out + torch::constant_pad_nd(update, {slice.begin, out.size(-1) - slice.begin - update.size(-1)});

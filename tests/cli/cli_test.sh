@@ -86,10 +86,11 @@ cat > sweep.json <<'END'
 {"model": {"path": "small"}, "data": {"train": ["train.jsonl"], "eval": ["eval.jsonl"], "max_context_tokens": 1000},
  "train": {"steps": 2, "batch": 2, "eval_interval": 1, "eval_limit": 4}, "eval": {"limit": 6, "max_new_tokens": 4, "bootstrap_samples": 20},
  "sweep": {"methods": [{"name": "pic", "set": ["compressor.lora.rank=2"]}, {"name": "icae", "set": ["compressor.method=icae", "compressor.lora.rank=2"]}],
-           "ratios": [4, 16], "baseline": "icae"}, "run": {"dir": "sweep"}}
+           "ratios": [4, 16], "baseline": "icae"}, "run": {"dir": "sweep", "threads": 1}}
 END
 expect 0 'pic-16x-seed-1 .*to do' "$precis" sweep --config sweep.json --list
 expect 0 'Difference to icae' "$precis" sweep --config sweep.json
+expect 0 '"threads":1' tail -n 1 sweep/results.jsonl
 expect 0 '"done_now":0' "$precis" sweep --config sweep.json --json
 expect 0 'icae-4x-seed-1 .*done' "$precis" sweep --config sweep.json --list
 expect 0 '"kind": "sweep"' "$precis" inspect sweep

@@ -135,32 +135,58 @@ TEST(Twins, LoraLinear) {
   const Tensor x = torch::randn({2, 5, 12}).requires_grad_(), w = torch::randn({10, 12}), bias = torch::randn({10});
   const Tensor a1 = torch::randn({3, 12}).requires_grad_(), b1 = torch::randn({4, 3}).requires_grad_(),
                a2 = torch::randn({3, 12}).requires_grad_(), b2 = torch::randn({2, 3}).requires_grad_();
-  const auto mask = [] { return torch::rand({2, 5, 12}).gt(0.5); };
+  const auto mask = [&x] { return dropout_mask(x.sizes(), x.device(), 0.5, {}); };
   const std::vector<LoraSlice> plain = {{0, a1, b1, {}}, {6, a2, b2, {}}},
                                masked = {{0, a1, b1, mask()}, {6, a2, b2, mask()}};
   for (const auto& slices : {plain, masked}) {
     for (const Tensor& offset : {bias, Tensor()}) {
-      expect_twins([&] { return lora_linear(x, w, offset, slices, 0.5); },
-                   [&] { return reference_lora_linear(x, w, offset, slices, 0.5); }, {x, a1, b1, a2, b2}, 1e-5);
+      expect_twins(
+          [&] {
+            return lora_linear({x, {}}, w, offset, slices, 0.5);
+          },
+          [&] { return reference_lora_linear(x, w, offset, slices, 0.5); }, {x, a1, b1, a2, b2}, 1e-5);
+      const Tensor wide = torch::randn({2, 5, 24}).requires_grad_();  // an input that is made again
+      expect_twins(
+          [&] {
+            return lora_linear({wide, swiglu}, w, offset, slices, 0.5);
+          },
+          [&] { return reference_lora_linear(reference_swiglu(wide), w, offset, slices, 0.5); }, {wide, a1, b1, a2, b2},
+          1e-5);
     }
   }
 }
 
 TEST(Twins, DropoutMaskKeepsItsShare) {
-  const auto draw = [](int threads) {
+  const Tensor ones = torch::ones({301, 1001});
+  const auto draw = [&ones](int threads) {
     at::set_num_threads(threads);
-    return dropout_mask(torch::empty({301, 1001}), 0.9, at::detail::createCPUGenerator(5));
+    return dropout_mask(ones.sizes(), torch::kCPU, 0.9, at::detail::createCPUGenerator(5));
   };
   const Tensor mask = draw(1);
+  EXPECT_EQ(mask.numel(), (301 * 1001 + 7) / 8);
   EXPECT_TRUE(torch::equal(mask, draw(3)));
   at::set_num_threads(1);
+  const Tensor keeps = kept(mask, ones).to(torch::kDouble);
   // 301,301 draws: the share's standard deviation is 5.5e-4.
-  EXPECT_NEAR(mask.to(torch::kDouble).mean().item<double>(), 0.9, 4 * 5.5e-4);
-  const Tensor along = mask.to(torch::kDouble).mean(0);  // and it depends on no column
+  EXPECT_NEAR(keeps.mean().item<double>(), 0.9, 4 * 5.5e-4);
+  const Tensor along = keeps.mean(0);  // and it depends on no column
   EXPECT_LT((along - 0.9).abs().max().item<double>(), 5 * std::sqrt(0.09 / 301));
   at::Generator generator = at::detail::createCPUGenerator(5);
-  const Tensor first = dropout_mask(torch::empty({64}), 0.5, generator);
-  EXPECT_FALSE(torch::equal(first, dropout_mask(torch::empty({64}), 0.5, generator)));  // drawn on
+  const Tensor first = dropout_mask({64}, torch::kCPU, 0.5, generator);
+  EXPECT_FALSE(torch::equal(first, dropout_mask({64}, torch::kCPU, 0.5, generator)));  // drawn on
+}
+
+// Bits against a bool of each entry, where rows and bytes end at different places; what is dropped is 0 also of inf.
+TEST(Twins, DropoutBits) {
+  for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
+    const Tensor x = torch::randn({7, 19}).to(dtype), mask = dropout_mask(x.sizes(), torch::kCPU, 0.5, {});
+    const Tensor bits = mask.unsqueeze(1).bitwise_right_shift(torch::arange(8, torch::kByte)).bitwise_and(1);
+    const Tensor bools = bits.flatten().narrow(0, 0, x.numel()).view_as(x).to(torch::kBool);
+    x[0].fill_(INFINITY);
+    EXPECT_TRUE(torch::equal(kept(mask, x), kept(bools, x)));
+    EXPECT_TRUE(torch::equal(kept(mask, x), x.masked_fill(bools.logical_not(), 0)));
+    EXPECT_TRUE(torch::equal(kept(mask, x.t().contiguous().t()), kept(mask, x)));  // by entries, not by memory
+  }
 }
 
 TEST(Twins, FrozenLinear) {

@@ -93,6 +93,7 @@ class Decoder {
   Tensor run_layer(int64_t index, const Tensor& x, const RopeTable& rope, const AttentionPlan& plan,
                    const LoraSet* lora) const;
   Tensor norm(const Tensor& x, const Tensor& weight) const;
+  LinearInput normed(const Tensor& x, const Tensor& weight) const;  // what a linear reads behind a norm
   RopeTable rope(const Tensor& position_ids) const;
   void refuse_window(const EncoderPass& pass) const;
 

@@ -3,9 +3,19 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
+
 namespace precis {
 
 using at::Tensor;
+
+// The rows a linear reads: `source` itself, or what `make` makes of it. Where adapters train, only the source is kept,
+// and what is cheap to make (a norm, an activation) is made again in the backward pass, by the same operations.
+struct LinearInput {
+  Tensor source;
+  std::function<Tensor(const Tensor&)> make;  // owns what it refers to; empty: the source itself
+  Tensor rows() const { return make ? make(source) : source; }
+};
 
 // x [..., in], weight [out, in], bias [out] or undefined. Keeps nothing for the backward pass but the weight. On an AMD
 // processor in fp32 it is computed by oneDNN: MKL, which LibTorch takes, has its slower kernels there.

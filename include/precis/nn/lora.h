@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "precis/nn/linear.h"
+
 namespace precis {
 
 using at::Tensor;
@@ -34,7 +36,7 @@ class LoraSet : public torch::nn::Module {
   // One of the linears that a joined product computes: its name and width.
   using Part = std::pair<const char*, int64_t>;
   // x W^T + bias with the updates of those `parts` (in the order of W's rows) that this set adapts.
-  Tensor apply(int64_t layer, const std::vector<Part>& parts, const Tensor& x, const Tensor& weight,
+  Tensor apply(int64_t layer, const std::vector<Part>& parts, const LinearInput& x, const Tensor& weight,
                const Tensor& bias) const;
 
   // Dropout masks of the coming pass are drawn from this generator (training mode only).

@@ -12,12 +12,12 @@ namespace precis {
 struct LoraSlice {
   int64_t begin = 0;
   Tensor a, b;  // [rank, in], [out, rank]; fp32
-  Tensor mask;  // bool, which inputs dropout keeps, shaped like x (`scale` is divided by their share); undefined: none
+  Tensor mask;  // which inputs dropout keeps (dropout.h; `scale` is divided by their share); undefined: all
 };
 
 // x W^T + bias, and scale * B(A(mask x)) added to each slice. x [..., in], weight [out, in]; returns [..., out]. Either
 // all slices have a mask or none; without masks they share their products with x.
-Tensor lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, const std::vector<LoraSlice>& slices,
+Tensor lora_linear(const LinearInput& x, const Tensor& weight, const Tensor& bias, const std::vector<LoraSlice>& slices,
                    double scale);
 
 // The same by LibTorch's own differentiable operations: the reference twin.
