@@ -1,6 +1,6 @@
-#include <c10/core/InferenceMode.h>
-
 #include "precis/model/generate.h"
+
+#include <c10/core/InferenceMode.h>
 
 #include <cstdio>
 #include <iostream>
