@@ -1,29 +1,100 @@
 #include "precis/nn/cross_entropy.h"
 
+#include <ATen/Parallel.h>
 #include <torch/torch.h>
 
+#include <cmath>
+#include <numeric>
+
 #include "precis/nn/linear.h"
+#include "processors.h"
 
 namespace precis {
 namespace {
 
+// A block of logits [n, V], in place: softmax less 1 at the target, which is the loss's gradient, where `gradient`.
+template <class T>
+struct Logits {
+  T* values;
+  const int64_t* targets;
+  double* losses;
+  int64_t width;
+  bool gradient;
+};
+
+template <class T>
+PRECIS_INLINE void lose(const Logits<T>& l, int64_t begin, int64_t end) {
+  constexpr int64_t lanes = 32;
+  for (int64_t row = begin; row < end; ++row) {
+    T* z = l.values + row * l.width;
+    float highest[lanes];
+    std::fill_n(highest, lanes, widened(z[0]));
+    int64_t at = 0;
+    for (; at + lanes <= l.width; at += lanes) {
+      for (int64_t j = 0; j < lanes; ++j) {
+        const float value = widened(z[at + j]);
+        highest[j] = value > highest[j] ? value : highest[j];
+      }
+    }
+    for (; at < l.width; ++at) highest[0] = std::max(highest[0], widened(z[at]));
+    const float top = *std::max_element(highest, highest + lanes);
+    const float sum =
+        sum_of(l.width, [z, top](int64_t j) PRECIS_ALWAYS_INLINE { return exp_in_vectors(widened(z[j]) - top); });
+    l.losses[row] = std::log(sum) + top - widened(z[l.targets[row]]);
+    if (!l.gradient) continue;
+    const float share = 1 / sum, at_target = exp_in_vectors(widened(z[l.targets[row]]) - top) * share - 1;
+    for (int64_t j = 0; j < l.width; ++j) narrow_into(z[j], exp_in_vectors(widened(z[j]) - top) * share);
+    narrow_into(z[l.targets[row]], at_target);
+  }
+}
+
+PRECIS_FOR_EACH_PROCESSOR void lose_some(const Logits<float>& l, int64_t begin, int64_t end) { lose(l, begin, end); }
+PRECIS_FOR_EACH_PROCESSOR void lose_some(const Logits<c10::BFloat16>& l, int64_t begin, int64_t end) {
+  lose(l, begin, end);
+}
+
+template <class T>
+double lose_all(Tensor& logits, const Tensor& targets, bool gradient) {
+  std::vector<double> losses(static_cast<size_t>(logits.size(0)));
+  const Logits<T> l{logits.mutable_data_ptr<T>(), targets.const_data_ptr<int64_t>(), losses.data(), logits.size(1),
+                    gradient};
+  at::parallel_for(0, logits.size(0), 1, [&](int64_t begin, int64_t end) { lose_some(l, begin, end); });
+  return std::accumulate(losses.begin(), losses.end(), 0.0);
+}
+
+// The losses' sum; logits [n, V] become its gradient. On the CPU one pass over each row while it is near, elsewhere by
+// LibTorch.
+Tensor sum_of_losses(Tensor& logits, const Tensor& targets, bool gradient) {
+  const auto dtype = logits.scalar_type();
+  if (logits.device().is_cpu() && (dtype == at::kFloat || dtype == at::kBFloat16)) {
+    return torch::tensor(dtype == at::kFloat ? lose_all<float>(logits, targets, gradient)
+                                             : lose_all<c10::BFloat16>(logits, targets, gradient),
+                         torch::kFloat);
+  }
+  Tensor wide = logits.to(torch::kFloat);
+  const Tensor target = targets.unsqueeze(1), log_sum = wide.logsumexp(1, true);
+  const Tensor sum = (log_sum - wide.gather(1, target)).sum();
+  if (gradient) {
+    wide.sub_(log_sum).exp_();
+    wide.scatter_add_(1, target, torch::full_like(target, -1, wide.options()));
+    logits = wide.to(dtype);
+  }
+  return sum;
+}
+
 class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> {
  public:
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& rows, const Tensor& weight,
-                        const Tensor& targets, int64_t block_rows) {
+                        const Tensor& given, int64_t block_rows) {
     const bool wants_gradient = rows.requires_grad();
+    const Tensor targets = given.contiguous();
     Tensor sum = torch::zeros({}, rows.options().dtype(torch::kFloat));
     Tensor gradient = wants_gradient ? torch::empty_like(rows) : Tensor();
     for (int64_t start = 0; start < rows.size(0); start += block_rows) {
       const int64_t n = std::min(block_rows, rows.size(0) - start);
-      Tensor logits = times_transposed(rows.narrow(0, start, n), weight).to(torch::kFloat);  // [n, V]
-      const Tensor target = targets.narrow(0, start, n).unsqueeze(1);
-      const Tensor log_sum = logits.logsumexp(1, true);
-      sum += (log_sum - logits.gather(1, target)).sum();
-      if (!wants_gradient) continue;
-      logits.sub_(log_sum).exp_();  // softmax, in place
-      logits.scatter_add_(1, target, torch::full_like(target, -1, logits.options()));
-      gradient.narrow(0, start, n).copy_(times(logits.to(weight.scalar_type()), weight));
+      Tensor logits = times_transposed(rows.narrow(0, start, n), weight);  // [n, V]
+      sum += sum_of_losses(logits, targets.narrow(0, start, n), wants_gradient);
+      if (wants_gradient) gradient.narrow(0, start, n).copy_(times(logits, weight));
     }
     if (wants_gradient) context->save_for_backward({gradient});
     return sum;

@@ -1,22 +1,108 @@
 #include "precis/nn/dropout.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 #include <torch/torch.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "precis/core/error.h"
+#include "processors.h"
 
 namespace precis {
 namespace {
 
-uint64_t mixed(uint64_t z) {
+PRECIS_INLINE uint64_t mixed(uint64_t z) {
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
   return z ^ (z >> 31);
+}
+
+PRECIS_FOR_EACH_PROCESSOR void draw_bytes(uint64_t seed, uint64_t bound, uint8_t* bytes, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) {
+    uint64_t byte = 0;
+    for (unsigned pair = 0; pair < 4; ++pair) {  // two draws a number
+      const uint64_t number = mixed(seed + (4 * static_cast<uint64_t>(i) + pair + 1) * 0x9e3779b97f4a7c15ULL);
+      byte |= static_cast<uint64_t>((number & 0xffffffffULL) < bound) << (2 * pair);
+      byte |= static_cast<uint64_t>((number >> 32) < bound) << (2 * pair + 1);
+    }
+    bytes[i] = static_cast<uint8_t>(byte);
+  }
+}
+
+// Masks are read eight bytes at a time, spread out to a word an entry; W is an unsigned integer of an entry's width.
+constexpr int64_t block_bytes = 8, block = 8 * block_bytes;
+
+template <class W>
+PRECIS_INLINE void spread(const uint8_t* bytes, W* words) {
+  for (int64_t i = 0; i < block_bytes; ++i) {
+    for (int64_t j = 0; j < 8; ++j) words[8 * i + j] = static_cast<W>(-static_cast<W>((bytes[i] >> j) & 1));
+  }
+}
+
+template <class W>
+PRECIS_INLINE void keep(const uint8_t* bytes, const W* from, W* to, int64_t begin, int64_t end) {
+  W words[block];
+  for (int64_t i = begin; i < end; ++i) {
+    spread(bytes + i * block_bytes, words);
+    for (int64_t j = 0; j < block; ++j) to[i * block + j] = from[i * block + j] & words[j];
+  }
+}
+
+template <class W, class T>
+PRECIS_INLINE void add(const uint8_t* bytes, const T* from, T* to, int64_t begin, int64_t end) {
+  W words[block];
+  T kept_entries[block];
+  for (int64_t i = begin; i < end; ++i) {
+    spread(bytes + i * block_bytes, words);
+    W entries[block];
+    std::memcpy(entries, from + i * block, sizeof(entries));
+    for (int64_t j = 0; j < block; ++j) entries[j] &= words[j];
+    std::memcpy(static_cast<void*>(kept_entries), entries, sizeof(entries));
+    T* out = to + i * block;
+    for (int64_t j = 0; j < block; ++j) narrow_into(out[j], widened(out[j]) + widened(kept_entries[j]));
+  }
+}
+
+PRECIS_FOR_EACH_PROCESSOR void keep_some(const uint8_t* bytes, const uint32_t* from, uint32_t* to, int64_t begin,
+                                         int64_t end) {
+  keep(bytes, from, to, begin, end);
+}
+PRECIS_FOR_EACH_PROCESSOR void keep_some(const uint8_t* bytes, const uint16_t* from, uint16_t* to, int64_t begin,
+                                         int64_t end) {
+  keep(bytes, from, to, begin, end);
+}
+PRECIS_FOR_EACH_PROCESSOR void add_some(const uint8_t* bytes, const float* from, float* to, int64_t begin,
+                                        int64_t end) {
+  add<uint32_t>(bytes, from, to, begin, end);
+}
+PRECIS_FOR_EACH_PROCESSOR void add_some(const uint8_t* bytes, const c10::BFloat16* from, c10::BFloat16* to,
+                                        int64_t begin, int64_t end) {
+  add<uint16_t>(bytes, from, to, begin, end);
+}
+
+// What `some` does for whole blocks, and then, in a block of its own, for the entries behind them.
+template <class T, class F>
+void for_blocks(const Tensor& mask, const Tensor& x, const Tensor& out, F some) {
+  const auto* bytes = mask.const_data_ptr<uint8_t>();
+  const auto* from = static_cast<const T*>(x.const_data_ptr());
+  auto* to = static_cast<T*>(out.mutable_data_ptr());
+  const int64_t whole = x.numel() / block, done = whole * block, rest = x.numel() - done;
+  at::parallel_for(0, whole, 256, [&](int64_t begin, int64_t end) { some(bytes, from, to, begin, end); });
+  if (rest == 0) return;
+  uint8_t last_bytes[block_bytes] = {};
+  T last_from[block] = {}, last_to[block] = {};
+  std::copy_n(bytes + done / 8, (rest + 7) / 8, last_bytes);
+  std::copy_n(from + done, rest, last_from);
+  std::copy_n(to + done, rest, last_to);
+  some(last_bytes, last_from, last_to, 0, 1);
+  std::copy_n(last_to, rest, to + done);
+}
+
+void check_mask(const Tensor& mask, const Tensor& x) {
+  check(mask.numel() == (x.numel() + 7) / 8, "dropout: the mask was drawn for another shape");
 }
 
 }  // namespace
@@ -33,40 +119,37 @@ Tensor dropout_mask(at::IntArrayRef shape, at::Device device, double keep,
   const auto bound = static_cast<uint64_t>(std::llround(keep * 4294967296.0));
   const Tensor mask = torch::empty({(c10::multiply_integers(shape) + 7) / 8}, options.dtype(torch::kByte));
   auto* bytes = mask.mutable_data_ptr<uint8_t>();
-  at::parallel_for(0, mask.numel(), 1024, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      unsigned byte = 0;
-      for (unsigned pair = 0; pair < 4; ++pair) {  // two draws a number
-        const uint64_t number = mixed(seed + (4 * static_cast<uint64_t>(i) + pair + 1) * 0x9e3779b97f4a7c15ULL);
-        byte |= static_cast<unsigned>((number & 0xffffffffULL) < bound) << (2 * pair);
-        byte |= static_cast<unsigned>((number >> 32) < bound) << (2 * pair + 1);
-      }
-      bytes[i] = static_cast<uint8_t>(byte);
-    }
-  });
+  at::parallel_for(0, mask.numel(), 1024,
+                   [&](int64_t begin, int64_t end) { draw_bytes(seed, bound, bytes, begin, end); });
   return mask;
 }
 
 Tensor kept(const Tensor& mask, const Tensor& x) {
   if (mask.scalar_type() == torch::kBool) return torch::where(mask.view_as(x), x, torch::zeros({}, x.options()));
-  check(mask.numel() == (x.numel() + 7) / 8, "dropout: the mask was drawn for another shape");
+  check_mask(mask, x);
   const Tensor rows = x.contiguous(), out = torch::empty_like(rows);
-  const auto* bytes = mask.const_data_ptr<uint8_t>();
-  AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, rows.scalar_type(), "kept", [&] {
-    const auto* from = rows.const_data_ptr<scalar_t>();
-    auto* to = out.mutable_data_ptr<scalar_t>();
-    const int64_t n = rows.numel();
-    at::parallel_for(0, mask.numel(), 1024, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t width = std::min<int64_t>(8, n - 8 * i);
-        for (int64_t j = 0; j < width; ++j) {
-          const bool keep = ((bytes[i] >> j) & 1) != 0;
-          to[8 * i + j] = keep ? from[8 * i + j] : scalar_t(0);
-        }
-      }
-    });
-  });
+  if (rows.element_size() == 4) {
+    for_blocks<uint32_t>(mask, rows, out, [](auto... of) { keep_some(of...); });
+  } else {
+    check(rows.element_size() == 2, "dropout: entries of 2 or 4 bytes");
+    for_blocks<uint16_t>(mask, rows, out, [](auto... of) { keep_some(of...); });
+  }
   return out;
+}
+
+void add_kept(const Tensor& mask, const Tensor& x, Tensor& to) {
+  const auto dtype = x.scalar_type();
+  if (mask.scalar_type() == torch::kBool || (dtype != at::kFloat && dtype != at::kBFloat16)) {
+    to.add_(kept(mask, x));
+    return;
+  }
+  check_mask(mask, x);
+  check(x.is_contiguous() && to.is_contiguous() && to.scalar_type() == dtype, "add_kept: contiguous, of one dtype");
+  if (dtype == at::kFloat) {
+    for_blocks<float>(mask, x, to, [](auto... of) { add_some(of...); });
+  } else {
+    for_blocks<c10::BFloat16>(mask, x, to, [](auto... of) { add_some(of...); });
+  }
 }
 
 }  // namespace precis

@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+
+#include "processors.h"
 
 namespace precis {
 namespace {
@@ -13,100 +16,89 @@ using States = std::vector<Tensor>;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t tokens_per_task = 8, lanes = 16;
+constexpr int64_t tokens_per_task = 8;
 
-// Several running sums, so that the compiler may add in vectors.
+// One pass over K states' rows [tokens, D], token by token.
 template <class T>
-float dot(const T* a, const float* b, int64_t n) {
-  float sums[lanes] = {};
-  int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    for (int64_t j = 0; j < lanes; ++j) sums[j] += static_cast<float>(a[i + j]) * b[i + j];
-  }
-  float sum = 0;
-  for (const float part : sums) sum += part;
-  for (; i < n; ++i) sum += static_cast<float>(a[i]) * b[i];
-  return sum;
-}
-
-template <class T>
-void add_scaled(const T* x, float factor, int64_t n, float* to) {
-  for (int64_t i = 0; i < n; ++i) to[i] += factor * static_cast<float>(x[i]);
-}
-
-// The states' rows: row t of state k is rows(k)[t D ...].
-template <class T>
-class StateRows {
- public:
-  explicit StateRows(const States& states) : width_(states.front().size(-1)) {
-    for (const auto& state : states) data_.push_back(state.const_data_ptr<T>());
-  }
-  const T* at(size_t k, int64_t token) const { return data_[k] + token * width_; }
-  size_t count() const { return data_.size(); }
-  int64_t width() const { return width_; }
-
- private:
-  std::vector<const T*> data_;
-  int64_t width_;
+struct Pass {
+  const T* const* states;
+  int64_t count, width;
+  const float* in;
+  int64_t step;  // of `in` from token to token
+  float* out;
 };
 
-template <class F>
-void for_tokens(const States& states, F f) {
-  const int64_t tokens = states.front().numel() / states.front().size(-1);
-  at::parallel_for(0, tokens, tokens_per_task, [&](int64_t begin, int64_t end) {
-    for (int64_t token = begin; token < end; ++token) f(token);
+// out [tokens, D]: the token's states by their factors, in[0 .. K - 1].
+template <class T>
+PRECIS_INLINE void add_up(const Pass<T>& p, int64_t begin, int64_t end) {
+  for (int64_t t = begin; t < end; ++t) {
+    float* out = p.out + t * p.width;
+    for (int64_t i = 0; i < p.width; ++i) out[i] = 0;
+    for (int64_t k = 0; k < p.count; ++k) {
+      const float factor = p.in[t * p.step + k];
+      if (std::abs(factor) < std::numeric_limits<float>::min())
+        continue;  // denormal products take a hundred times as long
+      const T* row = p.states[k] + t * p.width;
+      for (int64_t i = 0; i < p.width; ++i) out[i] += factor * widened(row[i]);
+    }
+  }
+}
+
+// out [tokens, K]: the token's states times its row in[0 .. D - 1].
+template <class T>
+PRECIS_INLINE void multiply(const Pass<T>& p, int64_t begin, int64_t end) {
+  for (int64_t t = begin; t < end; ++t) {
+    const float* x = p.in + t * p.step;
+    for (int64_t k = 0; k < p.count; ++k) {
+      const T* row = p.states[k] + t * p.width;
+      p.out[t * p.count + k] =
+          sum_of(p.width, [row, x](int64_t i) PRECIS_ALWAYS_INLINE { return widened(row[i]) * x[i]; });
+    }
+  }
+}
+
+PRECIS_FOR_EACH_PROCESSOR void add_up_some(const Pass<float>& p, int64_t begin, int64_t end) { add_up(p, begin, end); }
+PRECIS_FOR_EACH_PROCESSOR void add_up_some(const Pass<c10::BFloat16>& p, int64_t begin, int64_t end) {
+  add_up(p, begin, end);
+}
+PRECIS_FOR_EACH_PROCESSOR void multiply_some(const Pass<float>& p, int64_t begin, int64_t end) {
+  multiply(p, begin, end);
+}
+PRECIS_FOR_EACH_PROCESSOR void multiply_some(const Pass<c10::BFloat16>& p, int64_t begin, int64_t end) {
+  multiply(p, begin, end);
+}
+
+template <class T>
+void run_as(const States& states, const Tensor& in, int64_t step, bool adds, Tensor& out) {
+  std::vector<const T*> rows;
+  for (const auto& state : states) rows.push_back(state.const_data_ptr<T>());
+  const int64_t width = states.front().size(-1);
+  const Pass<T> pass{rows.data(), static_cast<int64_t>(rows.size()), width, in.const_data_ptr<float>(),
+                     step,        out.mutable_data_ptr<float>()};
+  at::parallel_for(0, states.front().numel() / width, tokens_per_task, [&](int64_t begin, int64_t end) {
+    adds ? add_up_some(pass, begin, end) : multiply_some(pass, begin, end);
   });
 }
 
-// `f` with the rows of the states' dtype.
-template <class F>
-void with_rows(const States& states, F f) {
-  states.front().scalar_type() == at::kBFloat16 ? f(StateRows<c10::BFloat16>(states)) : f(StateRows<float>(states));
-}
-
-Tensor sum_rows(const States& states, const Tensor& weights) {
-  Tensor out = torch::zeros(states.front().sizes(), torch::kFloat);
-  const float* w = weights.const_data_ptr<float>();
-  float* to = out.mutable_data_ptr<float>();
-  with_rows(states, [&](const auto& rows) {
-    for_tokens(states, [&](int64_t t) {
-      for (size_t k = 0; k < rows.count(); ++k) add_scaled(rows.at(k, t), w[k], rows.width(), to + t * rows.width());
-    });
-  });
-  return out;
-}
-
-// Dot products of every token's states with its row of `x` [n, L, D]: [n, L, K].
-Tensor products(const States& states, const Tensor& x) {
-  std::vector<int64_t> shape(x.sizes().begin(), x.sizes().end());
-  shape.back() = static_cast<int64_t>(states.size());
+Tensor run(const States& states, const Tensor& in, int64_t step, bool adds) {
+  std::vector<int64_t> shape = states.front().sizes().vec();
+  if (!adds) shape.back() = static_cast<int64_t>(states.size());
   Tensor out = torch::empty(shape, torch::kFloat);
-  const float* in = x.const_data_ptr<float>();
-  float* to = out.mutable_data_ptr<float>();
-  with_rows(states, [&](const auto& rows) {
-    const auto K = static_cast<int64_t>(rows.count());
-    for_tokens(states, [&](int64_t t) {
-      for (int64_t k = 0; k < K; ++k)
-        to[t * K + k] = dot(rows.at(static_cast<size_t>(k), t), in + t * rows.width(), rows.width());
-    });
-  });
+  states.front().scalar_type() == at::kBFloat16 ? run_as<c10::BFloat16>(states, in, step, adds, out)
+                                                : run_as<float>(states, in, step, adds, out);
   return out;
 }
+
+// Sum over k of weights [K] times the states.
+Tensor sum_rows(const States& states, const Tensor& weights) { return run(states, weights, 0, true); }
 
 // Sum over k of factors [n, L, K] times the token's states.
 Tensor mix(const States& states, const Tensor& factors) {
-  Tensor out = torch::zeros(states.front().sizes(), torch::kFloat);
-  const float* f = factors.const_data_ptr<float>();
-  float* to = out.mutable_data_ptr<float>();
-  with_rows(states, [&](const auto& rows) {
-    const size_t K = rows.count();
-    for_tokens(states, [&](int64_t t) {
-      for (size_t k = 0; k < K; ++k)
-        add_scaled(rows.at(k, t), f[static_cast<size_t>(t) * K + k], rows.width(), to + t * rows.width());
-    });
-  });
-  return out;
+  return run(states, factors, static_cast<int64_t>(states.size()), true);
 }
+
+// Dot products of every token's states with its row of `x` [n, L, D]: [n, L, K].
+Tensor products(const States& states, const Tensor& x) { return run(states, x, x.size(-1), false); }
 
 class WeightedSum : public torch::autograd::Function<WeightedSum> {
  public:

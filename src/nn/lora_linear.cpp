@@ -105,7 +105,7 @@ class LoraLinear : public torch::autograd::Function<LoraLinear> {
         at += rank;
       }
       if (given(mask)) {
-        gx.add_(under(mask, torch::mm(g_low, a)));
+        add_kept(mask, torch::mm(g_low, a), gx);
       } else {
         gx.addmm_(g_low, a);
       }

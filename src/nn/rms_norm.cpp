@@ -5,54 +5,79 @@
 
 #include <cmath>
 
+#include "processors.h"
+
 namespace precis {
 namespace {
 
 constexpr int64_t rows_per_task = 16;
 
+// Rows [R, D]: x, what multiplies them, each row's 1 / rms, and what is made: y, or x's gradient from y's (`upstream`).
 template <class T>
-void forward_rows(const Tensor& x, const Tensor& weight, double eps, Tensor& y, Tensor& scale) {
-  const int64_t D = x.size(-1);
-  const T* in = x.const_data_ptr<T>();
-  const T* w = weight.const_data_ptr<T>();
-  T* out = y.mutable_data_ptr<T>();
-  float* scales = scale.mutable_data_ptr<float>();
-  at::parallel_for(0, x.numel() / D, rows_per_task, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const T* xr = in + row * D;
-      float sum = 0;
-      for (int64_t i = 0; i < D; ++i) sum += static_cast<float>(xr[i]) * static_cast<float>(xr[i]);
-      const float s = 1 / std::sqrt(sum / static_cast<float>(D) + static_cast<float>(eps));
-      scales[row] = s;
-      for (int64_t i = 0; i < D; ++i) {
-        out[row * D + i] = static_cast<T>(static_cast<float>(static_cast<T>(static_cast<float>(xr[i]) * s)) *
-                                          static_cast<float>(w[i]));
-      }
-    }
-  });
+struct Rows {
+  const T *x, *weight, *upstream;
+  T* out;
+  float* scale;
+  int64_t width;
+  float eps;
+};
+
+template <class T>
+PRECIS_INLINE void forward(const Rows<T>& r, int64_t begin, int64_t end) {
+  for (int64_t row = begin; row < end; ++row) {
+    const T* x = r.x + row * r.width;
+    T* out = r.out + row * r.width;
+    const float sum = sum_of(r.width, [x](int64_t i) PRECIS_ALWAYS_INLINE { return widened(x[i]) * widened(x[i]); });
+    const float s = 1 / std::sqrt(sum / static_cast<float>(r.width) + r.eps);
+    r.scale[row] = s;
+    for (int64_t i = 0; i < r.width; ++i) narrow_into(out[i], rounded<T>(widened(x[i]) * s) * widened(r.weight[i]));
+  }
 }
 
 template <class T>
-void backward_rows(const Tensor& x, const Tensor& weight, const Tensor& scale, const Tensor& upstream,
-                   Tensor& gradient) {
-  const int64_t D = x.size(-1);
-  const T *in = x.const_data_ptr<T>(), *w = weight.const_data_ptr<T>(), *up = upstream.const_data_ptr<T>();
-  const float* scales = scale.const_data_ptr<float>();
-  T* out = gradient.mutable_data_ptr<T>();
-  at::parallel_for(0, x.numel() / D, rows_per_task, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const T *xr = in + row * D, *gr = up + row * D;
-      const float s = scales[row];
-      float dot = 0;
-      for (int64_t i = 0; i < D; ++i)
-        dot += static_cast<float>(gr[i]) * static_cast<float>(w[i]) * static_cast<float>(xr[i]);
-      const float shrink = dot * s * s * s / static_cast<float>(D);
-      for (int64_t i = 0; i < D; ++i) {
-        out[row * D + i] = static_cast<T>(static_cast<float>(gr[i]) * static_cast<float>(w[i]) * s -
-                                          static_cast<float>(xr[i]) * shrink);
-      }
-    }
+PRECIS_INLINE void backward(const Rows<T>& r, int64_t begin, int64_t end) {
+  for (int64_t row = begin; row < end; ++row) {
+    const T *x = r.x + row * r.width, *g = r.upstream + row * r.width, *w = r.weight;
+    T* out = r.out + row * r.width;
+    const float s = r.scale[row];
+    const float dot =
+        sum_of(r.width, [=](int64_t i) PRECIS_ALWAYS_INLINE { return widened(g[i]) * widened(w[i]) * widened(x[i]); });
+    const float shrink = dot * s * s * s / static_cast<float>(r.width);
+    for (int64_t i = 0; i < r.width; ++i)
+      narrow_into(out[i], widened(g[i]) * widened(w[i]) * s - widened(x[i]) * shrink);
+  }
+}
+
+PRECIS_FOR_EACH_PROCESSOR void some_forward(const Rows<float>& r, int64_t begin, int64_t end) {
+  forward(r, begin, end);
+}
+PRECIS_FOR_EACH_PROCESSOR void some_forward(const Rows<c10::BFloat16>& r, int64_t begin, int64_t end) {
+  forward(r, begin, end);
+}
+PRECIS_FOR_EACH_PROCESSOR void some_backward(const Rows<float>& r, int64_t begin, int64_t end) {
+  backward(r, begin, end);
+}
+PRECIS_FOR_EACH_PROCESSOR void some_backward(const Rows<c10::BFloat16>& r, int64_t begin, int64_t end) {
+  backward(r, begin, end);
+}
+
+template <class T>
+void run(const Tensor& x, const Tensor& weight, double eps, const Tensor& upstream, Tensor& out, Tensor& scale) {
+  const Rows<T> rows{x.const_data_ptr<T>(),
+                     weight.const_data_ptr<T>(),
+                     upstream.defined() ? upstream.const_data_ptr<T>() : nullptr,
+                     out.mutable_data_ptr<T>(),
+                     scale.mutable_data_ptr<float>(),
+                     x.size(-1),
+                     static_cast<float>(eps)};
+  at::parallel_for(0, x.numel() / x.size(-1), rows_per_task, [&](int64_t begin, int64_t end) {
+    upstream.defined() ? some_backward(rows, begin, end) : some_forward(rows, begin, end);
   });
+}
+
+void run(const Tensor& x, const Tensor& weight, double eps, const Tensor& upstream, Tensor& out, Tensor& scale) {
+  x.scalar_type() == at::kBFloat16 ? run<c10::BFloat16>(x, weight, eps, upstream, out, scale)
+                                   : run<float>(x, weight, eps, upstream, out, scale);
 }
 
 class FrozenRmsNorm : public torch::autograd::Function<FrozenRmsNorm> {
@@ -61,8 +86,7 @@ class FrozenRmsNorm : public torch::autograd::Function<FrozenRmsNorm> {
                         double eps) {
     const Tensor x = input.contiguous();
     Tensor y = torch::empty_like(x), scale = torch::empty({x.numel() / x.size(-1)}, torch::kFloat);
-    x.scalar_type() == at::kBFloat16 ? forward_rows<c10::BFloat16>(x, weight, eps, y, scale)
-                                     : forward_rows<float>(x, weight, eps, y, scale);
+    run(x, weight, eps, {}, y, scale);
     context->save_for_backward({x, weight, scale});
     return y;
   }
@@ -70,10 +94,8 @@ class FrozenRmsNorm : public torch::autograd::Function<FrozenRmsNorm> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list upstream) {
     const auto saved = context->get_saved_variables();
-    const Tensor g = upstream[0].contiguous();
-    Tensor gradient = torch::empty_like(saved[0]);
-    g.scalar_type() == at::kBFloat16 ? backward_rows<c10::BFloat16>(saved[0], saved[1], saved[2], g, gradient)
-                                     : backward_rows<float>(saved[0], saved[1], saved[2], g, gradient);
+    Tensor gradient = torch::empty_like(saved[0]), scale = saved[2];
+    run(saved[0], saved[1], 0, upstream[0].contiguous(), gradient, scale);
     return {gradient, Tensor(), Tensor()};
   }
 };

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "processors.h"
+
 namespace precis {
 
 Tensor rope_frequencies(int64_t head_dim, double theta, const RopeScaling& scaling) {
@@ -39,29 +41,44 @@ Tensor reference_rope(const Tensor& x, const RopeTable& table) {
 
 namespace {
 
-// Turns every pair by its angle, or back (`direction` -1). x [B, H, T, d] with any strides but the last, out
-// contiguous.
+// Rows [rows, d] of one head, `step` apart; out contiguous.
 template <class T>
-void turn_rows(const Tensor& x, const RopeTable& table, float direction, Tensor& out) {
-  const int64_t H = x.size(1), rows = x.size(2), d = x.size(3), half = d / 2;
+struct Head {
+  const T *x, *cos, *sin;
+  T* out;
+  int64_t rows, step, half;
+  float direction;
+};
+
+// Turns every pair by its angle, or back (`direction` -1).
+template <class T>
+PRECIS_INLINE void turn_rows(const Head<T>& h) {
+  for (int64_t t = 0; t < h.rows; ++t) {
+    const T *x = h.x + t * h.step, *cos = h.cos + t * 2 * h.half, *sin = h.sin + t * 2 * h.half;
+    T* out = h.out + t * 2 * h.half;
+    for (int64_t i = 0; i < h.half; ++i)
+      narrow_into(out[i], widened(x[i]) * widened(cos[i]) - widened(x[i + h.half]) * h.direction * widened(sin[i]));
+    for (int64_t i = 0; i < h.half; ++i) {
+      narrow_into(out[i + h.half],
+                  widened(x[i + h.half]) * widened(cos[i]) + widened(x[i]) * h.direction * widened(sin[i]));
+    }
+  }
+}
+
+PRECIS_FOR_EACH_PROCESSOR void turn_head(const Head<float>& head) { turn_rows(head); }
+PRECIS_FOR_EACH_PROCESSOR void turn_head(const Head<c10::BFloat16>& head) { turn_rows(head); }
+
+// x [B, H, T, d] with any strides but the last.
+template <class T>
+void turn_heads(const Tensor& x, const RopeTable& table, float direction, Tensor& out) {
+  const int64_t H = x.size(1), rows = x.size(2), d = x.size(3), table_rows = table.cos.size(0) == 1 ? 0 : rows;
   const T *cos = table.cos.const_data_ptr<T>(), *sin = table.sin.const_data_ptr<T>(), *in = x.const_data_ptr<T>();
-  const int64_t step_b = x.stride(0), step_h = x.stride(1), step_t = x.stride(2),
-                table_rows = table.cos.size(0) == 1 ? 0 : rows;
   T* to = out.mutable_data_ptr<T>();
-  at::parallel_for(0, x.size(0) * H, 4, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, x.size(0) * H, 1, [&](int64_t begin, int64_t end) {
     for (int64_t bh = begin; bh < end; ++bh) {
       const int64_t b = bh / H;
-      for (int64_t t = 0; t < rows; ++t) {
-        const T* from = in + b * step_b + bh % H * step_h + t * step_t;
-        const T *c = cos + (b * table_rows + t) * d, *s = sin + (b * table_rows + t) * d;
-        T* row = to + (bh * rows + t) * d;
-        for (int64_t i = 0; i < half; ++i) {
-          const float first = static_cast<float>(from[i]), second = static_cast<float>(from[i + half]);
-          const float ci = static_cast<float>(c[i]), si = direction * static_cast<float>(s[i]);
-          row[i] = static_cast<T>(first * ci - second * si);
-          row[i + half] = static_cast<T>(second * ci + first * si);
-        }
-      }
+      turn_head({in + b * x.stride(0) + bh % H * x.stride(1), cos + b * table_rows * d, sin + b * table_rows * d,
+                 to + bh * rows * d, rows, x.stride(2), d / 2, direction});
     }
   });
 }
@@ -69,8 +86,8 @@ void turn_rows(const Tensor& x, const RopeTable& table, float direction, Tensor&
 Tensor turn(const Tensor& x, const RopeTable& table, float direction) {
   const Tensor rows = x.stride(-1) == 1 ? x : x.contiguous();
   Tensor out = torch::empty(x.sizes(), x.options());
-  x.scalar_type() == at::kBFloat16 ? turn_rows<c10::BFloat16>(rows, table, direction, out)
-                                   : turn_rows<float>(rows, table, direction, out);
+  x.scalar_type() == at::kBFloat16 ? turn_heads<c10::BFloat16>(rows, table, direction, out)
+                                   : turn_heads<float>(rows, table, direction, out);
   return out;
 }
 

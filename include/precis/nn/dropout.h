@@ -19,4 +19,7 @@ Tensor dropout_mask(at::IntArrayRef shape, at::Device device, double keep,
 // x where the mask keeps it, else 0. x: as many entries as the mask was drawn for, in the same order.
 Tensor kept(const Tensor& mask, const Tensor& x);
 
+// `to` += kept(mask, x), both contiguous and of one dtype.
+void add_kept(const Tensor& mask, const Tensor& x, Tensor& to);
+
 }  // namespace precis

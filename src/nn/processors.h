@@ -1,0 +1,80 @@
+// What this room's own loops over rows are written with: functions compiled once for each level of x86-64 and chosen
+// when the program starts, and arithmetic on fp32 and bf16 that the compiler turns into vectors.
+#pragma once
+
+#include <c10/util/BFloat16.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define PRECIS_FOR_EACH_PROCESSOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define PRECIS_FOR_EACH_PROCESSOR
+#endif
+// What such a function calls has to be part of it.
+#define PRECIS_ALWAYS_INLINE __attribute__((always_inline))
+#define PRECIS_INLINE inline PRECIS_ALWAYS_INLINE
+
+namespace precis {
+
+PRECIS_INLINE float widened(float x) { return x; }
+PRECIS_INLINE float widened(c10::BFloat16 x) {
+  const uint32_t bits = static_cast<uint32_t>(x.x) << 16;
+  float out;
+  std::memcpy(&out, &bits, sizeof(out));
+  return out;
+}
+
+// To nearest, ties to even; not a number stays none. Without branches, unlike c10's own conversion.
+PRECIS_INLINE void narrow_into(float& to, float value) { to = value; }
+PRECIS_INLINE void narrow_into(c10::BFloat16& to, float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  const uint32_t nearest = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
+  to.x = static_cast<uint16_t>((bits & 0x7fffffffU) > 0x7f800000U ? 0x7fc0U : nearest);
+}
+
+// `value` as T keeps it.
+template <class T>
+PRECIS_INLINE float rounded(float value) {
+  T kept;
+  narrow_into(kept, value);
+  return widened(kept);
+}
+
+// f(0) + ... + f(n - 1) as several running sums, so that the compiler may add in vectors.
+template <class F>
+PRECIS_INLINE float sum_of(int64_t n, const F& f) {
+  constexpr int64_t lanes = 32;
+  float sums[lanes] = {};
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    for (int64_t j = 0; j < lanes; ++j) sums[j] += f(i + j);
+  }
+  for (int64_t width = lanes / 2; width > 0; width /= 2) {
+    for (int64_t j = 0; j < width; ++j) sums[j] += sums[j + width];
+  }
+  for (; i < n; ++i) sums[0] += f(i);
+  return sums[0];
+}
+
+// e^x to 1e-7 of its value (Cephes' polynomial); beyond +-87 as at the border.
+PRECIS_INLINE float exp_in_vectors(float x) {
+  x = std::min(87.0F, std::max(-87.0F, x));
+  const float n = (x * 1.44269504F + 12582912.0F) - 12582912.0F;  // the nearest integer, by losing the bits behind it
+  const float f = (x - n * 0.693359375F) + n * 2.12194440e-4F;    // x - n ln 2
+  float p = 1.9875691500e-4F;
+  p = p * f + 1.3981999507e-3F;
+  p = p * f + 8.3334519073e-3F;
+  p = p * f + 4.1665795894e-2F;
+  p = p * f + 1.6666665459e-1F;
+  p = p * f + 5.0000001201e-1F;
+  const int32_t exponent = (static_cast<int32_t>(n) + 127) << 23;
+  float power;
+  std::memcpy(&power, &exponent, sizeof(power));
+  return (p * f * f + f + 1.0F) * power;
+}
+
+}  // namespace precis
