@@ -6,6 +6,9 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
@@ -30,6 +33,12 @@ int64_t peak_resident_bytes() { return status_bytes("VmHWM"); }
 bool reset_peak_resident_bytes() {
   std::ofstream out("/proc/self/clear_refs");
   return static_cast<bool>(out << "5" << std::flush);
+}
+
+void return_free_memory() {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
 }
 
 ChildResult run_this_program(const std::vector<std::string>& arguments) {

@@ -1,6 +1,7 @@
 #include <torch/torch.h>
 
 #include "precis/core/error.h"
+#include "precis/core/process.h"
 #include "precis/core/strings.h"
 #include "precis/model/decoder.h"
 
@@ -31,17 +32,20 @@ Decoder::Decoder(DecoderConfig config, const Checkpoint& checkpoint, at::ScalarT
     : config_(std::move(config)), dtype_(dtype), device_(device), fingerprint_(checkpoint.fingerprint()) {
   // Gradients flow through what follows, for a checkpoint whose tensors require them (train/pretrain.h).
   std::set<std::string> used;
+  WeightPool pool;
   const auto read = [&](const std::string& name, at::IntArrayRef shape) {
     used.insert(name);
-    const Tensor t = checkpoint.tensor(name, shape).to(device_, dtype_);
-    return t.is_contiguous() ? t : t.contiguous();
+    return pool.keep(checkpoint.tensor(name, shape).to(device_, dtype_)).contiguous();
   };
   embedding_ = read("model.embed_tokens.weight", {config_.vocabulary, config_.hidden});
   classifier_ = config_.tied_embeddings ? embedding_ : read("lm_head.weight", {config_.vocabulary, config_.hidden});
   final_norm_ = read("model.norm.weight", {config_.hidden});
   rope_frequencies_ = precis::rope_frequencies(config_.head_dim, config_.rope_theta, config_.rope_scaling).to(device_);
   layers_.resize(static_cast<size_t>(config_.layers));
-  for (int64_t i = 0; i < config_.layers; ++i) load_layer(i, checkpoint, used);
+  for (int64_t i = 0; i < config_.layers; ++i) {
+    load_layer(i, checkpoint, used, pool);
+    return_free_memory();  // of what its weights were made of, which the next layer's would only partly reuse
+  }
   std::vector<std::string> extra;
   for (const auto& name : checkpoint.names()) {
     if (used.count(name) == 0 && !is_known_extra(name, config_)) extra.push_back(name);
@@ -57,8 +61,11 @@ Decoder::Decoder(DecoderConfig config, const Checkpoint& checkpoint, at::ScalarT
 
 std::shared_ptr<const RowWeights> Decoder::make_row_weights(at::ScalarType dtype) const {
   auto out = std::make_shared<RowWeights>();
-  const auto product = [dtype](const Tensor& weight, const Tensor& bias) {
-    return RowWeight(weight.detach().to(dtype), bias.defined() ? bias.detach() : bias);
+  WeightPool pool;
+  const auto product = [dtype, &pool](const Tensor& weight, const Tensor& bias) {
+    const Tensor own = weight.detach();
+    return RowWeight(own.scalar_type() == dtype ? own : pool.keep(own.to(dtype)),
+                     bias.defined() ? bias.detach() : bias);
   };
   const auto fp32 = [](const Tensor& t) { return t.defined() ? t.detach().to(torch::kFloat) : t; };
   out->config = config_;
@@ -74,7 +81,7 @@ std::shared_ptr<const RowWeights> Decoder::make_row_weights(at::ScalarType dtype
   return out;
 }
 
-void Decoder::load_layer(int64_t index, const Checkpoint& checkpoint, std::set<std::string>& used) {
+void Decoder::load_layer(int64_t index, const Checkpoint& checkpoint, std::set<std::string>& used, WeightPool& pool) {
   Layer& layer = layers_[static_cast<size_t>(index)];
   const std::string prefix = cat("model.layers.", index, ".");
   const auto read = [&](const std::string& name, at::IntArrayRef shape) {
@@ -88,7 +95,7 @@ void Decoder::load_layer(int64_t index, const Checkpoint& checkpoint, std::set<s
       weights.push_back(read(name + ".weight", {out, in}));
       if (bias) biases.push_back(read(name + ".bias", {out}));
     }
-    return std::pair{torch::cat(weights), bias ? torch::cat(biases) : Tensor()};
+    return std::pair{pool.keep(torch::cat(weights)), bias ? torch::cat(biases) : Tensor()};
   };
   const int64_t q = config_.heads * config_.head_dim, kv = config_.kv_heads * config_.head_dim, D = config_.hidden,
                 F = config_.intermediate;

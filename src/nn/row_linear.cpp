@@ -9,23 +9,20 @@
 #include <cstring>
 
 #include "precis/core/error.h"
+#include "processors.h"
 
-// Vectors of the compiler's own, compiled once for each level of x86-64 and chosen when the program starts.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define PRECIS_FOR_EACH_PROCESSOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+// Vectors of the compiler's own.
+#if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wpsabi"  // no vector crosses a call: everything that takes one is inlined
-#else
-#define PRECIS_FOR_EACH_PROCESSOR
 #endif
-#define PRECIS_INLINE inline __attribute__((always_inline))
 
 namespace precis {
 namespace {
 
-constexpr int64_t lanes = 8, pair = 2 * lanes, step = 2 * pair, rows_at_once = 2, weights_per_task = 32768;
+constexpr int64_t lanes = 16, pair = 2 * lanes, rows_at_once = 2, weights_per_task = 32768, prefetched_bytes = 4096;
 
-using Floats = float __attribute__((vector_size(32)));
-using Words = uint32_t __attribute__((vector_size(32)));
+using Floats = float __attribute__((vector_size(4 * lanes)));
+using Words = uint32_t __attribute__((vector_size(4 * lanes)));
 
 template <class To, class From>
 PRECIS_INLINE To load(const From* from) {
@@ -34,7 +31,7 @@ PRECIS_INLINE To load(const From* from) {
   return out;
 }
 
-// 16 weights as two vectors: the first and the second eight, or, of bf16, those at even and at odd places, which is
+// A pair of vectors of weights: the first and the second half, or, of bf16, those at even and at odd places, which is
 // what its layout gives at two operations. Rows lie in the order of their weights (`in_order_of`).
 PRECIS_INLINE void load_pair(const float* from, Floats& first, Floats& second) {
   first = load<Floats>(from);
@@ -65,35 +62,33 @@ const float* in_order_of(const c10::BFloat16*, const float* x, int64_t rows, int
   return room.data();
 }
 
-PRECIS_INLINE float total(Floats v) { return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7])); }
+PRECIS_INLINE float total(Floats v) {
+  float sums[lanes];
+  std::memcpy(sums, &v, sizeof(v));
+  for (int64_t width = lanes / 2; width > 0; width /= 2) {
+    for (int64_t j = 0; j < width; ++j) sums[j] += sums[j + width];
+  }
+  return sums[0];
+}
 
-// w . x_r for R rows x_r, `stride` apart; the order of each sum is the same for every R.
+// w . x_r for R rows x_r, `stride` apart; the order of each sum is the same for every R. What follows w is asked for
+// ahead: the processor's own prefetching ends with each page.
 template <int R, class T>
 PRECIS_INLINE void dots(const T* w, const float* x, int64_t stride, int64_t n, float* out) {
-  Floats sums[R][4] = {}, w0, w1, w2, w3;
+  Floats sums[R][2] = {}, first, second;
   int64_t i = 0;
-  for (; i + step <= n; i += step) {
-    load_pair(w + i, w0, w1);
-    load_pair(w + i + pair, w2, w3);
+  for (; i + pair <= n; i += pair) {
+    for (size_t line = 0; line < pair * sizeof(T); line += 64)
+      __builtin_prefetch(reinterpret_cast<const char*>(w + i) + line + prefetched_bytes);
+    load_pair(w + i, first, second);
     for (int r = 0; r < R; ++r) {
-      const float* row = x + r * stride + i;
-      sums[r][0] += w0 * load<Floats>(row);
-      sums[r][1] += w1 * load<Floats>(row + lanes);
-      sums[r][2] += w2 * load<Floats>(row + pair);
-      sums[r][3] += w3 * load<Floats>(row + pair + lanes);
+      sums[r][0] += first * load<Floats>(x + r * stride + i);
+      sums[r][1] += second * load<Floats>(x + r * stride + i + lanes);
     }
-  }
-  if (i + pair <= n) {
-    load_pair(w + i, w0, w1);
-    for (int r = 0; r < R; ++r) {
-      sums[r][0] += w0 * load<Floats>(x + r * stride + i);
-      sums[r][1] += w1 * load<Floats>(x + r * stride + i + lanes);
-    }
-    i += pair;
   }
   for (int r = 0; r < R; ++r) {
-    out[r] = total((sums[r][0] + sums[r][1]) + (sums[r][2] + sums[r][3]));
-    for (int64_t j = i; j < n; ++j) out[r] += static_cast<float>(w[j]) * x[r * stride + j];
+    out[r] = total(sums[r][0] + sums[r][1]);
+    for (int64_t j = i; j < n; ++j) out[r] += widened(w[j]) * x[r * stride + j];
   }
 }
 
@@ -149,12 +144,12 @@ PRECIS_INLINE void attend(const float* q, const T* keys, const T* values, int64_
     scores[j] *= scale;
     highest = std::max(highest, scores[j]);
   }
-  float sum = 0;
-  for (int64_t j = 0; j < entries; ++j) sum += scores[j] = std::exp(scores[j] - highest);
+  for (int64_t j = 0; j < entries; ++j) scores[j] = exp_in_vectors(scores[j] - highest);
+  const float sum = sum_of(entries, [scores](int64_t j) PRECIS_ALWAYS_INLINE { return scores[j]; });
   std::fill_n(out, d, 0.0F);
   for (int64_t j = 0; j < entries; ++j) {
     const float weight = scores[j] / sum;
-    for (int64_t i = 0; i < d; ++i) out[i] += weight * static_cast<float>(values[j * d + i]);
+    for (int64_t i = 0; i < d; ++i) out[i] += weight * widened(values[j * d + i]);
   }
 }
 

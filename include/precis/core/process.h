@@ -11,6 +11,7 @@ namespace precis {
 int64_t resident_bytes();          // memory in use now
 int64_t peak_resident_bytes();     // the most since the start, or since reset_peak_resident_bytes
 bool reset_peak_resident_bytes();  // false where the system does not allow it
+void return_free_memory();         // what the C library's allocator keeps of freed memory goes back to the system
 
 // Runs this program with other arguments and waits; its standard error is ours.
 struct ChildResult {

@@ -12,6 +12,7 @@
 #include "precis/nn/attention.h"
 #include "precis/nn/lora.h"
 #include "precis/weights/checkpoint.h"
+#include "precis/weights/weight_pool.h"
 
 namespace precis {
 
@@ -86,7 +87,7 @@ class Decoder {
   };
 
   std::shared_ptr<const RowWeights> make_row_weights(at::ScalarType dtype) const;
-  void load_layer(int64_t index, const Checkpoint& checkpoint, std::set<std::string>& used);
+  void load_layer(int64_t index, const Checkpoint& checkpoint, std::set<std::string>& used, WeightPool& pool);
   Heads project(const Layer& layer, int64_t index, const Tensor& x, const RopeTable& rope, const LoraSet* lora) const;
   Tensor finish_layer(const Layer& layer, int64_t index, const Tensor& residual, const Tensor& attended,
                       const LoraSet* lora) const;
