@@ -2,39 +2,28 @@
 
 #include <torch/torch.h>
 
-#include <cmath>
-
 #include "block_attention.h"
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
+#include "precis/nn/product_attention.h"
 
 namespace precis {
 namespace {
 
-// Softmax of masked scores, written out. The query heads of a group become rows of one product, so that no key is
-// copied. `mask` broadcasts to [B, 1, T, S].
-Tensor by_products(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask) {
-  const int64_t B = q.size(0), H = q.size(1), T = q.size(2), d = q.size(3), K = k.size(1), G = H / K, S = k.size(2);
-  const Tensor rows = (q * (1 / std::sqrt(static_cast<double>(d)))).reshape({B, K, G * T, d});
-  Tensor scores = torch::matmul(rows, k.transpose(-1, -2)).view({B, K, G, T, S}).to(torch::kFloat);
-  if (mask.defined()) scores = scores.masked_fill(mask.logical_not().unsqueeze(2), -INFINITY);
-  return torch::matmul(scores.softmax(-1).to(q.scalar_type()).view({B, K, G * T, S}), v).view({B, H, T, d});
-}
+// On the CPU the backward pass of LibTorch's fused attention is slow, so training takes products up to this many scores
+// a head; without a gradient, and for longer rows, the fused kernel is taken.
+constexpr int64_t most_scores = 1024 * 1024;
 
-// On the CPU the backward pass of LibTorch's fused attention has a high fixed cost, so short rows train faster by plain
-// products; the border was probed on one machine. Without a gradient, and for longer rows, the fused kernel wins.
 bool products_are_faster(const Tensor& q, const Tensor& k, const Tensor& v) {
   const bool trains = at::GradMode::is_enabled() && (q.requires_grad() || k.requires_grad() || v.requires_grad());
-  return trains && q.device().is_cpu() && q.size(2) * k.size(2) <= 112 * 112;
+  return trains && q.device().is_cpu() && q.size(2) * k.size(2) <= most_scores &&
+         (q.scalar_type() == at::kFloat || q.scalar_type() == at::kBFloat16);
 }
 
 // LibTorch's fused attention with grouped heads. On CUDA a mask with grouped heads falls back to slow mathematics
 // (before 2.14), so heads are expanded there.
 Tensor fused(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, bool causal) {
-  if (products_are_faster(q, k, v)) {
-    const auto options = torch::TensorOptions().dtype(torch::kBool).device(q.device());
-    return by_products(q, k, v, causal ? torch::ones({1, 1, q.size(2), k.size(2)}, options).tril() : mask);
-  }
+  if (products_are_faster(q, k, v)) return product_attention(q, k, v, mask, causal);
   const int64_t groups = q.size(1) / k.size(1);
   const c10::optional<Tensor> optional_mask = mask.defined() ? c10::optional<Tensor>(mask) : c10::nullopt;
   if (q.is_cuda() && groups > 1) {

@@ -1,0 +1,163 @@
+#include "precis/nn/product_attention.h"
+
+#include <ATen/Parallel.h>
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "processors.h"
+
+// Letters of this file: B batch, K key heads, G query heads per key head, T rows, S keys, d head width. The query heads
+// of a group become rows of one product, so that no key is copied.
+namespace precis {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr int64_t rows_per_task = 32;
+
+// Rows [B, K, G T, S] of scores, that become weights, or of weights and of their gradients, that become the scores'.
+template <class T>
+struct Rows {
+  T* scores;
+  const T* weights;
+  const bool* mask;  // row r's keys stand at mask + r / (K G T) * mask_batch + r % T * mask_row
+  int64_t mask_batch, mask_row, rows_of_batch, rows, keys;
+  bool causal;
+};
+
+// softmax over what a row may see; `room` for S numbers.
+template <class T>
+PRECIS_INLINE void soften(const Rows<T>& r, int64_t begin, int64_t end, float* room) {
+  constexpr int64_t lanes = 32;
+  for (int64_t row = begin; row < end; ++row) {
+    T* s = r.scores + row * r.keys;
+    const int64_t t = row % r.rows, seen = r.causal ? std::min(t + 1, r.keys) : r.keys;
+    for (int64_t j = 0; j < seen; ++j) room[j] = widened(s[j]);
+    if (r.mask != nullptr) {
+      const bool* mask = r.mask + row / r.rows_of_batch * r.mask_batch + t * r.mask_row;
+      for (int64_t j = 0; j < seen; ++j) room[j] = mask[j] ? room[j] : -INFINITY;
+    }
+    float highest[lanes];
+    std::fill_n(highest, lanes, -INFINITY);
+    int64_t at = 0;
+    for (; at + lanes <= seen; at += lanes) {
+      for (int64_t j = 0; j < lanes; ++j) highest[j] = room[at + j] > highest[j] ? room[at + j] : highest[j];
+    }
+    for (; at < seen; ++at) highest[0] = std::max(highest[0], room[at]);
+    const float top = *std::max_element(highest, highest + lanes), from = std::isinf(top) ? 0 : top;
+    for (int64_t j = 0; j < seen; ++j) room[j] = room[j] > -INFINITY ? exp_in_vectors(room[j] - from) : 0.0F;
+    const float sum = sum_of(seen, [room](int64_t j) PRECIS_ALWAYS_INLINE { return room[j]; });
+    const float share = sum > 0 ? 1 / sum : 0;
+    for (int64_t j = 0; j < seen; ++j) narrow_into(s[j], room[j] * share);
+    for (int64_t j = seen; j < r.keys; ++j) narrow_into(s[j], 0);
+  }
+}
+
+// weights * (gradient - sum of weights * gradient), in the gradient's place.
+template <class T>
+PRECIS_INLINE void soften_backward(const Rows<T>& r, int64_t begin, int64_t end) {
+  for (int64_t row = begin; row < end; ++row) {
+    const T* w = r.weights + row * r.keys;
+    T* g = r.scores + row * r.keys;
+    const float mean = sum_of(r.keys, [w, g](int64_t j) PRECIS_ALWAYS_INLINE { return widened(w[j]) * widened(g[j]); });
+    for (int64_t j = 0; j < r.keys; ++j) narrow_into(g[j], widened(w[j]) * (widened(g[j]) - mean));
+  }
+}
+
+PRECIS_FOR_EACH_PROCESSOR void some_rows(const Rows<float>& r, int64_t begin, int64_t end, float* room) {
+  r.weights == nullptr ? soften(r, begin, end, room) : soften_backward(r, begin, end);
+}
+PRECIS_FOR_EACH_PROCESSOR void some_rows(const Rows<c10::BFloat16>& r, int64_t begin, int64_t end, float* room) {
+  r.weights == nullptr ? soften(r, begin, end, room) : soften_backward(r, begin, end);
+}
+
+template <class T>
+void run(Tensor& scores, const Tensor& weights, const Tensor& mask, int64_t rows, bool causal) {
+  const int64_t keys = scores.size(3), rows_of_batch = scores.size(1) * scores.size(2);
+  Rows<T> r{scores.mutable_data_ptr<T>(),
+            weights.defined() ? weights.const_data_ptr<T>() : nullptr,
+            nullptr,
+            0,
+            0,
+            rows_of_batch,
+            rows,
+            keys,
+            causal};
+  if (mask.defined()) {
+    r.mask = mask.const_data_ptr<bool>();
+    r.mask_batch = mask.stride(0);
+    r.mask_row = mask.stride(2);
+  }
+  at::parallel_for(0, scores.size(0) * rows_of_batch, rows_per_task, [&](int64_t begin, int64_t end) {
+    std::vector<float> room(static_cast<size_t>(keys));
+    some_rows(r, begin, end, room.data());
+  });
+}
+
+void run(Tensor& scores, const Tensor& weights, const Tensor& mask, int64_t rows, bool causal) {
+  scores.scalar_type() == at::kBFloat16 ? run<c10::BFloat16>(scores, weights, mask, rows, causal)
+                                        : run<float>(scores, weights, mask, rows, causal);
+}
+
+double scale_of(const Tensor& q) { return 1 / std::sqrt(static_cast<double>(q.size(3))); }
+
+// [B, H, T, d] as [B, K, G T, d].
+Tensor in_groups(const Tensor& x, int64_t key_heads) {
+  return x.reshape({x.size(0), key_heads, x.size(1) / key_heads * x.size(2), x.size(3)});
+}
+
+class ProductAttention : public torch::autograd::Function<ProductAttention> {
+ public:
+  // mask: [B, 1, T, S] with any strides but the last; empty: none.
+  static Tensor forward(AutogradContext* context, const Tensor& q, const Tensor& keys, const Tensor& values,
+                        const Tensor& mask, bool causal) {
+    const Tensor k = keys.contiguous(), v = values.contiguous(), rows = in_groups(q * scale_of(q), k.size(1));
+    context->save_for_backward({rows, k, v, mask});
+    context->saved_data["rows"] = q.size(2);
+    context->saved_data["causal"] = causal;
+    return torch::matmul(weights_of(rows, k, mask, q.size(2), causal), v).view(q.sizes());
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list upstream) {
+    const variable_list saved = context->get_saved_variables();
+    const Tensor &rows = saved[0], &k = saved[1], &v = saved[2];
+    const Tensor g = in_groups(upstream[0], k.size(1));
+    const int64_t T = context->saved_data["rows"].toInt();
+    const Tensor weights = weights_of(rows, k, saved[3], T, context->saved_data["causal"].toBool());
+    Tensor by_scores = torch::matmul(g, v.transpose(2, 3));
+    run(by_scores, weights, {}, T, false);
+    const Tensor by_q = torch::matmul(by_scores, k).view(upstream[0].sizes()) * scale_of(k);
+    return {by_q, torch::matmul(by_scores.transpose(2, 3), rows), torch::matmul(weights.transpose(2, 3), g), Tensor(),
+            Tensor()};
+  }
+
+ private:
+  static Tensor weights_of(const Tensor& rows, const Tensor& k, const Tensor& mask, int64_t T, bool causal) {
+    Tensor scores = torch::matmul(rows, k.transpose(2, 3));
+    run(scores, {}, mask.numel() > 0 ? mask : Tensor(), T, causal);
+    return scores;
+  }
+};
+
+}  // namespace
+
+Tensor product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, bool causal) {
+  Tensor given = mask.defined() ? mask.expand({q.size(0), 1, q.size(2), k.size(2)})
+                                : torch::empty({0}, torch::TensorOptions().dtype(torch::kBool));
+  if (given.numel() > 0 && given.stride(3) != 1) given = given.contiguous();
+  return ProductAttention::apply(q, k, v, given, causal);
+}
+
+Tensor reference_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, bool causal) {
+  const int64_t K = k.size(1), G = q.size(1) / K, T = q.size(2), S = k.size(2);
+  Tensor scores = torch::matmul(in_groups(q * scale_of(q), K), k.transpose(2, 3)).to(torch::kFloat);
+  scores = scores.view({q.size(0), K, G, T, S});
+  if (mask.defined()) scores = scores.masked_fill(mask.logical_not().unsqueeze(2), -INFINITY);
+  if (causal) scores = scores.masked_fill(torch::ones({T, S}, torch::kBool).tril().logical_not(), -INFINITY);
+  const Tensor weights = scores.softmax(-1).to(q.scalar_type()).view({q.size(0), K, G * T, S});
+  return torch::matmul(weights, v).view(q.sizes());
+}
+
+}  // namespace precis
