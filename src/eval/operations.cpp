@@ -32,7 +32,7 @@ Operations operations_of(std::string_view name, c10::ArrayRef<const c10::IValue>
   const auto tensor = [&](size_t i) -> const Tensor& { return in[i].toTensor(); };
   if (name == "aten::mm" || name == "aten::bmm" || name == "aten::mv") return product(tensor(0), tensor(1));
   if (name == "aten::addmm" || name == "aten::addmm_" || name == "aten::baddbmm") return product(tensor(1), tensor(2));
-  if (name == "mkldnn::_linear_pointwise") return product(tensor(0), tensor(1).t());
+  if (name == "mkldnn::_linear_pointwise" || name == "precis::linear") return product(tensor(0), tensor(1).t());
   if (name == "precis::row_linear") {  // rows, and a weight [out, in]
     const Operations o = product(tensor(1), tensor(0).t());
     return {o.count, bytes_of(tensor(1)) + bytes_of(tensor(0))};

@@ -1,6 +1,10 @@
 #include "precis/nn/linear.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/addmm_cpu_dispatch.h>
+#include <ATen/ops/mm_cpu_dispatch.h>
+#include <ATen/record_function.h>
 #include <torch/torch.h>
 
 namespace precis {
@@ -24,12 +28,49 @@ const c10::TypedOperatorHandle<OneDnnLinear>* one_dnn() {
 
 bool is_given(const Tensor& t) { return t.defined() && t.numel() > 0; }
 
+// oneDNN's bf16 products leave threads idle at many shapes (into 576 columns with 576 to 1280 rows, one of two works);
+// with the rows dealt out to the threads, each running a product of its own, they are all busy. Fewer rows than this
+// for each are better left to oneDNN, which then divides the columns, and so are more.
+constexpr int64_t least_rows = 257, most_rows = 767, rows_unit = 32;  // for each thread
+
+bool deals_out(const Tensor& x, const Tensor& weight) {
+  const int64_t threads = at::get_num_threads(), rows = x.numel() / x.size(-1);
+  return x.device().is_cpu() && x.scalar_type() == at::kBFloat16 && weight.scalar_type() == at::kBFloat16 &&
+         threads > 1 && !at::in_parallel_region() && rows >= threads * least_rows && rows <= threads * most_rows;
+}
+
+// rows [R, in] W^T + b, without a graph.
+Tensor by_rows(const Tensor& rows, const Tensor& weight, const Tensor& bias) {
+  RECORD_FUNCTION("precis::linear", std::vector<c10::IValue>({rows, weight}));
+  const int64_t R = rows.size(0), threads = at::get_num_threads(),
+                share = ((R + threads - 1) / threads + rows_unit - 1) / rows_unit * rows_unit;
+  const Tensor out = torch::empty({R, weight.size(0)}, rows.options()), by = weight.t();
+  std::vector<std::pair<Tensor, Tensor>> parts;
+  for (int64_t start = 0; start < R; start += share) {
+    const int64_t n = std::min(share, R - start);
+    parts.emplace_back(rows.narrow(0, start, n), out.narrow(0, start, n));
+  }
+  at::parallel_for(0, static_cast<int64_t>(parts.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      auto& [in, to] = parts[static_cast<size_t>(i)];
+      bias.defined() ? at::cpu::addmm_out(to, bias, in, by) : at::cpu::mm_out(to, in, by);
+    }
+  });
+  return out;
+}
+
 // x [..., in] W^T + b.
 Tensor product(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  const Tensor b = is_given(bias) ? bias : Tensor();
+  if (deals_out(x, weight)) {
+    std::vector<int64_t> shape = x.sizes().vec();
+    shape.back() = weight.size(0);
+    return by_rows(x.flatten(0, -2), weight, b).view(shape);
+  }
   const auto* op = x.device().is_cpu() && x.scalar_type() == at::kFloat && x.numel() > 0 ? one_dnn() : nullptr;
-  const std::optional<Tensor> b = is_given(bias) ? std::optional(bias) : std::nullopt;
-  if (op == nullptr) return torch::linear(x, weight, b.value_or(Tensor()));
-  return op->call(x.contiguous(), weight, b, "none", c10::List<std::optional<at::Scalar>>(), "");
+  if (op == nullptr) return torch::linear(x, weight, b);
+  return op->call(x.contiguous(), weight, b.defined() ? std::optional(b) : std::nullopt, "none",
+                  c10::List<std::optional<at::Scalar>>(), "");
 }
 
 class FrozenLinear : public torch::autograd::Function<FrozenLinear> {
@@ -56,7 +97,8 @@ Tensor times_transposed(const Tensor& rows, const Tensor& weight) { return produ
 Tensor times(const Tensor& rows, const Tensor& weight) { return product(rows, weight.t(), {}); }
 
 Tensor frozen_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  if (weight.requires_grad() || (bias.defined() && bias.requires_grad()) || one_dnn() == nullptr)
+  if (weight.requires_grad() || (bias.defined() && bias.requires_grad()) ||
+      (one_dnn() == nullptr && !deals_out(x, weight)))
     return torch::linear(x, weight, bias);  // pretraining; and where LibTorch's own does the same
   return FrozenLinear::apply(x, weight, bias.defined() ? bias : torch::empty({0}, x.options()));
 }

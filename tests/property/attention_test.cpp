@@ -11,9 +11,11 @@
 #include "precis/nn/gated_mixture.h"
 #include "precis/nn/linear.h"
 #include "precis/nn/lora_linear.h"
+#include "precis/nn/product_attention.h"
 #include "precis/nn/rms_norm.h"
 #include "precis/nn/rope.h"
 #include "precis/nn/swiglu.h"
+#include "precis/weights/weight_pool.h"
 #include "support.h"
 
 namespace precis {
@@ -127,8 +129,62 @@ TEST(Twins, Rope) {
 }
 
 TEST(Twins, SwiGlu) {
-  const Tensor x = torch::randn({4, 6, 20}).requires_grad_();
-  expect_twins([&] { return swiglu(x); }, [&] { return reference_swiglu(x); }, {x}, 1e-5);
+  for (const int64_t width : {20, 300}) {
+    const Tensor x = (torch::randn({4, 6, width}) * 4).requires_grad_();
+    expect_twins([&] { return swiglu(x); }, [&] { return reference_swiglu(x); }, {x}, 1e-5);
+  }
+  const Tensor far = torch::tensor({{-200.0F, -90.0F, 90.0F, 1.0F, 1.0F, 1.0F}});
+  EXPECT_LT(largest_difference(swiglu(far), reference_swiglu(far)), 1e-5);
+}
+
+// Row by row in bf16, forward and backward, within one rounding of LibTorch's operations in bf16.
+TEST(Twins, RowsInBfloat16) {
+  const auto bf16 = [](const Tensor& t) { return t.to(torch::kBFloat16).detach().requires_grad_(); };
+  const Tensor x = bf16(torch::randn({3, 2, 5, 66})), w = (torch::rand({66}) + 0.5).to(torch::kBFloat16);
+  const Tensor positions = torch::tensor({{0, 1, 2, 9, 400}});
+  const RopeTable table = rope_table(positions, rope_frequencies(66, 1e4, {}), torch::kBFloat16);
+  const auto expect = [&x](const auto& fast, const auto& slow) {
+    const Tensor a = fast(), b = slow(), up = torch::randn_like(a);
+    const Tensor ga = torch::autograd::grad({a}, {x}, {up})[0], gb = torch::autograd::grad({b}, {x}, {up})[0];
+    const auto close = [](const Tensor& one, const Tensor& other) {
+      const double largest = other.abs().max().item().toDouble();
+      return largest_difference(one.to(torch::kFloat), other.to(torch::kFloat)) <= largest / 64;  // two last bits
+    };
+    EXPECT_TRUE(close(a, b));
+    EXPECT_TRUE(close(ga, gb));
+  };
+  expect([&] { return frozen_rms_norm(x, w, 1e-5); }, [&] { return reference_rms_norm(x, w, 1e-5); });
+  expect([&] { return apply_rope(x, table); }, [&] { return reference_rope(x, table); });
+  expect([&] { return swiglu(x); }, [&] { return reference_swiglu(x); });
+}
+
+// Grouped heads, masks of one and of every context, rows and keys on both sides of the vectors' width.
+TEST(Twins, ProductAttention) {
+  for (const auto& [T, S] : std::vector<std::pair<int64_t, int64_t>>{{5, 7}, {40, 70}, {33, 33}}) {
+    const Tensor q = torch::randn({2, 4, T, 8}).requires_grad_(), k = torch::randn({2, 2, S, 8}).requires_grad_(),
+                 v = torch::randn({2, 2, S, 8}).requires_grad_();
+    for (const int64_t masks : {0, 1, 2}) {
+      for (const bool causal : {false, true}) {
+        Tensor mask;
+        if (masks > 0) {
+          mask = torch::rand({masks, 1, T, S}) > 0.5;
+          mask.select(3, 0).fill_(true);  // every row sees something
+        }
+        expect_twins([&, &causal = causal] { return product_attention(q, k, v, mask, causal); },
+                     [&, &causal = causal] { return reference_product_attention(q, k, v, mask, causal); }, {q, k, v},
+                     1e-5);
+      }
+    }
+    const Tensor libtorch = at::scaled_dot_product_attention(q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1));
+    EXPECT_LT(largest_difference(product_attention(q, k, v, {}, false), libtorch), 1e-5);
+    const auto low = [](const Tensor& t) { return t.to(torch::kBFloat16); };
+    EXPECT_LT(largest_difference(product_attention(low(q), low(k), low(v), {}, true).to(torch::kFloat),
+                                 reference_product_attention(low(q), low(k), low(v), {}, true).to(torch::kFloat)),
+              0.04);  // of entries up to 3: bf16 keeps 8 bits
+  }
+  const Tensor nothing = torch::zeros({1, 1, 1, 2}, torch::kBool), one = torch::ones({1, 1, 1, 4}),
+               two = torch::ones({1, 1, 2, 4});
+  EXPECT_TRUE(torch::equal(product_attention(one, two, two, nothing, false), torch::zeros_like(one)));
 }
 
 TEST(Twins, LoraLinear) {
@@ -186,6 +242,9 @@ TEST(Twins, DropoutBits) {
     EXPECT_TRUE(torch::equal(kept(mask, x), kept(bools, x)));
     EXPECT_TRUE(torch::equal(kept(mask, x), x.masked_fill(bools.logical_not(), 0)));
     EXPECT_TRUE(torch::equal(kept(mask, x.t().contiguous().t()), kept(mask, x)));  // by entries, not by memory
+    Tensor sum = torch::ones_like(x);
+    add_kept(mask, x, sum);
+    EXPECT_TRUE(torch::equal(sum, torch::ones_like(x) + kept(mask, x)));
   }
 }
 
@@ -195,6 +254,21 @@ TEST(Twins, FrozenLinear) {
     expect_twins([&] { return frozen_linear(x, w, offset); }, [&] { return reference_linear(x, w, offset); }, {x},
                  1e-5);
   }
+}
+
+// So many bf16 rows that they are dealt out to two threads, not evenly.
+TEST(Twins, FrozenLinearByRows) {
+  const int before = at::get_num_threads();
+  at::set_num_threads(2);
+  const Tensor x = torch::randn({2, 301, 40}).to(torch::kBFloat16).requires_grad_(),
+               w = torch::randn({24, 40}).to(torch::kBFloat16), bias = torch::randn({24}).to(torch::kBFloat16);
+  for (const Tensor& offset : {bias, Tensor()}) {
+    const Tensor a = frozen_linear(x, w, offset), b = reference_linear(x, w, offset), up = torch::randn_like(a);
+    const Tensor ga = torch::autograd::grad({a}, {x}, {up})[0], gb = torch::autograd::grad({b}, {x}, {up})[0];
+    EXPECT_LT(largest_difference(a.to(torch::kFloat), b.to(torch::kFloat)), b.abs().max().item().toDouble() / 64);
+    EXPECT_LT(largest_difference(ga.to(torch::kFloat), gb.to(torch::kFloat)), gb.abs().max().item().toDouble() / 64);
+  }
+  at::set_num_threads(before);
 }
 
 // States of every width around the vector kernels' step, in both dtypes, one of them not contiguous (the slow path).
@@ -237,6 +311,28 @@ TEST(Twins, LinearCrossEntropyInBlocksOfAnySize) {
                  [&] { return at::cross_entropy_loss(torch::linear(rows, weight), targets, {}, at::Reduction::Sum); },
                  {rows}, 2e-4);
   }
+  // bf16: the loss of the same bf16 logits, the gradient to bf16's precision.
+  const Tensor low = rows.detach().to(torch::kBFloat16).requires_grad_(), w = weight.to(torch::kBFloat16);
+  const Tensor fast = linear_cross_entropy_sum(low, w, targets, 4),
+               slow = at::cross_entropy_loss(torch::linear(low, w).to(torch::kFloat), targets, {}, at::Reduction::Sum);
+  EXPECT_LT(largest_difference(fast, slow), 1e-3);
+  const Tensor ga = torch::autograd::grad({fast}, {low})[0], gb = torch::autograd::grad({slow}, {low})[0];
+  EXPECT_LT(largest_difference(ga.to(torch::kFloat), gb.to(torch::kFloat)), gb.abs().max().item().toDouble() / 64);
+}
+
+TEST(WeightPool, KeepsWhatItIsGiven) {
+  WeightPool pool;
+  std::vector<Tensor> kept;
+  for (const int64_t n : {3, 1 << 24, 1 << 23, 5}) kept.push_back(pool.keep(torch::full({n}, n, torch::kInt)));
+  pool = WeightPool();  // tensors outlive it
+  for (const Tensor& t : kept) {
+    EXPECT_TRUE(torch::equal(t, torch::full_like(t, t.numel())));
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(t.const_data_ptr()) % 64, 0U);
+  }
+  const Tensor trained = torch::ones({2}).requires_grad_();
+  EXPECT_TRUE(WeightPool().keep(trained).is_same(trained));
+  const Tensor turned = torch::arange(6).view({2, 3}).t();
+  EXPECT_TRUE(torch::equal(WeightPool().keep(turned), turned));
 }
 
 }  // namespace
