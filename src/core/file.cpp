@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <ext/stdio_filebuf.h>
@@ -37,8 +38,10 @@ void sync_folder(const fs::path& folder) {
   if (d.fd < 0 || ::fsync(d.fd) != 0) fail_with_errno(folder, "cannot sync the folder");
 }
 
+// Of this call alone: several processes, and several threads of one, may write the same file.
 fs::path temporary_name(const fs::path& path) {
-  return path.parent_path() / cat(".", path.filename().string(), ".tmp-", ::getpid());
+  static std::atomic<uint64_t> calls = 0;
+  return path.parent_path() / cat(".", path.filename().string(), ".tmp-", ::getpid(), "-", calls++);
 }
 
 }  // namespace

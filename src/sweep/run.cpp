@@ -199,11 +199,15 @@ class Sweep {
     return out;
   }
 
+  // Drawn again if another process has finished a cell meanwhile: the tables of the last to write are never behind.
   void write_tables() const {
-    const auto results = read_sweep_results(folder_);
-    if (results.empty()) return;
-    write_file_atomically(folder_ / "results.md", sweep_markdown(results, config_.sweep.baseline));
-    write_file_atomically(folder_ / "results.csv", sweep_csv(results));
+    for (size_t drawn = 0;;) {
+      const auto results = read_sweep_results(folder_);
+      if (results.size() == drawn) return;
+      drawn = results.size();
+      write_file_atomically(folder_ / "results.md", sweep_markdown(results, config_.sweep.baseline));
+      write_file_atomically(folder_ / "results.csv", sweep_csv(results));
+    }
   }
 
   const CompressorRegistry& registry_;

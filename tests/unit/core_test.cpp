@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <set>
+#include <thread>
 
 #include "precis/core/error.h"
 #include "precis/core/file.h"
@@ -42,6 +44,28 @@ TEST(Files, AtomicWriteLeavesTheOldFileWhenFillingFails) {
                                      }),
                std::runtime_error);
   EXPECT_EQ(read_file(folder / "f"), "old");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
+}
+
+TEST(Files, ThreadsMayWriteTheSameFile) {
+  const TemporaryFolder folder;
+  std::atomic<int> failures = 0;
+  std::vector<std::thread> threads;
+  for (const char letter : {'a', 'b', 'c', 'd'}) {
+    threads.emplace_back([&, letter] {
+      for (int i = 0; i < 25; ++i) {
+        try {
+          write_file_atomically(folder / "f", std::string(100000, letter));
+        } catch (const Error&) {
+          ++failures;
+        }
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(failures, 0);
+  const std::string text = read_file(folder / "f");
+  EXPECT_EQ(text, std::string(100000, text.at(0)));  // one thread's, whole
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
 }
 
