@@ -24,20 +24,9 @@ struct Logits {
 
 template <class T>
 PRECIS_INLINE void lose(const Logits<T>& l, int64_t begin, int64_t end) {
-  constexpr int64_t lanes = 32;
   for (int64_t row = begin; row < end; ++row) {
     T* z = l.values + row * l.width;
-    float highest[lanes];
-    std::fill_n(highest, lanes, widened(z[0]));
-    int64_t at = 0;
-    for (; at + lanes <= l.width; at += lanes) {
-      for (int64_t j = 0; j < lanes; ++j) {
-        const float value = widened(z[at + j]);
-        highest[j] = value > highest[j] ? value : highest[j];
-      }
-    }
-    for (; at < l.width; ++at) highest[0] = std::max(highest[0], widened(z[at]));
-    const float top = *std::max_element(highest, highest + lanes);
+    const float top = highest_of(l.width, [z](int64_t j) PRECIS_ALWAYS_INLINE { return widened(z[j]); });
     const float sum =
         sum_of(l.width, [z, top](int64_t j) PRECIS_ALWAYS_INLINE { return exp_in_vectors(widened(z[j]) - top); });
     l.losses[row] = std::log(sum) + top - widened(z[l.targets[row]]);

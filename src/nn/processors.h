@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define PRECIS_FOR_EACH_PROCESSOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
@@ -60,18 +61,37 @@ PRECIS_INLINE float sum_of(int64_t n, const F& f) {
   return sums[0];
 }
 
-// e^x to 1e-7 of its value (Cephes' polynomial); beyond +-87 as at the border.
+// The highest of f(0) ... f(n - 1), -infinity of none; what is not a number is passed over.
+template <class F>
+PRECIS_INLINE float highest_of(int64_t n, const F& f) {
+  constexpr int64_t lanes = 32;
+  float highest[lanes];
+  std::fill_n(highest, lanes, -std::numeric_limits<float>::infinity());
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    for (int64_t j = 0; j < lanes; ++j) {
+      const float value = f(i + j);
+      highest[j] = value > highest[j] ? value : highest[j];
+    }
+  }
+  for (; i < n; ++i) highest[0] = std::max(highest[0], f(i));
+  return *std::max_element(highest, highest + lanes);
+}
+
+// e^x to 1e-7 of its value (Cephes' polynomial); beyond +-87 as at the border, and not a number stays none.
 PRECIS_INLINE float exp_in_vectors(float x) {
-  x = std::min(87.0F, std::max(-87.0F, x));
-  const float n = (x * 1.44269504F + 12582912.0F) - 12582912.0F;  // the nearest integer, by losing the bits behind it
-  const float f = (x - n * 0.693359375F) + n * 2.12194440e-4F;    // x - n ln 2
+  x = std::min(std::max(x, -87.0F), 87.0F);  // in this order, else NaN would be clamped
+  const float shifted = x * 1.44269504F + 12582912.0F, n = shifted - 12582912.0F;  // the nearest integer
+  const float f = (x - n * 0.693359375F) + n * 2.12194440e-4F;                     // x - n ln 2
   float p = 1.9875691500e-4F;
   p = p * f + 1.3981999507e-3F;
   p = p * f + 8.3334519073e-3F;
   p = p * f + 4.1665795894e-2F;
   p = p * f + 1.6666665459e-1F;
   p = p * f + 5.0000001201e-1F;
-  const int32_t exponent = (static_cast<int32_t>(n) + 127) << 23;
+  uint32_t exponent;  // the integer stands in the last bits of `shifted`
+  std::memcpy(&exponent, &shifted, sizeof(exponent));
+  exponent = (exponent - 0x4b400000U + 127) << 23;
   float power;
   std::memcpy(&power, &exponent, sizeof(power));
   return (p * f * f + f + 1.0F) * power;

@@ -30,7 +30,6 @@ struct Rows {
 // softmax over what a row may see; `room` for S numbers.
 template <class T>
 PRECIS_INLINE void soften(const Rows<T>& r, int64_t begin, int64_t end, float* room) {
-  constexpr int64_t lanes = 32;
   for (int64_t row = begin; row < end; ++row) {
     T* s = r.scores + row * r.keys;
     const int64_t t = row % r.rows, seen = r.causal ? std::min(t + 1, r.keys) : r.keys;
@@ -39,17 +38,11 @@ PRECIS_INLINE void soften(const Rows<T>& r, int64_t begin, int64_t end, float* r
       const bool* mask = r.mask + row / r.rows_of_batch * r.mask_batch + t * r.mask_row;
       for (int64_t j = 0; j < seen; ++j) room[j] = mask[j] ? room[j] : -INFINITY;
     }
-    float highest[lanes];
-    std::fill_n(highest, lanes, -INFINITY);
-    int64_t at = 0;
-    for (; at + lanes <= seen; at += lanes) {
-      for (int64_t j = 0; j < lanes; ++j) highest[j] = room[at + j] > highest[j] ? room[at + j] : highest[j];
-    }
-    for (; at < seen; ++at) highest[0] = std::max(highest[0], room[at]);
-    const float top = *std::max_element(highest, highest + lanes), from = std::isinf(top) ? 0 : top;
-    for (int64_t j = 0; j < seen; ++j) room[j] = room[j] > -INFINITY ? exp_in_vectors(room[j] - from) : 0.0F;
+    const float top = highest_of(seen, [room](int64_t j) PRECIS_ALWAYS_INLINE { return room[j]; });
+    const float from = top == -INFINITY ? 0 : top;
+    for (int64_t j = 0; j < seen; ++j) room[j] = room[j] == -INFINITY ? 0.0F : exp_in_vectors(room[j] - from);
     const float sum = sum_of(seen, [room](int64_t j) PRECIS_ALWAYS_INLINE { return room[j]; });
-    const float share = sum > 0 ? 1 / sum : 0;
+    const float share = sum == 0 ? 0 : 1 / sum;
     for (int64_t j = 0; j < seen; ++j) narrow_into(s[j], room[j] * share);
     for (int64_t j = seen; j < r.keys; ++j) narrow_into(s[j], 0);
   }
