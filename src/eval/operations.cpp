@@ -33,6 +33,18 @@ Operations operations_of(std::string_view name, c10::ArrayRef<const c10::IValue>
   if (name == "aten::mm" || name == "aten::bmm" || name == "aten::mv") return product(tensor(0), tensor(1));
   if (name == "aten::addmm" || name == "aten::addmm_" || name == "aten::baddbmm") return product(tensor(1), tensor(2));
   if (name == "mkldnn::_linear_pointwise" || name == "precis::linear") return product(tensor(0), tensor(1).t());
+  if (name == "precis::lora_linear") {  // rows, weight, A of all slices, and B [out, rank] of each
+    Operations o;
+    const auto add = [&o](const Operations& one) {
+      o.count += one.count;
+      o.bytes += one.bytes;
+    };
+    add(product(tensor(0), tensor(1).t()));
+    add(product(tensor(0), tensor(2).t()));
+    for (size_t i = 3; i < in.size(); ++i)
+      add(product(tensor(0).narrow(1, 0, 1).expand({-1, tensor(i).size(1)}), tensor(i).t()));
+    return o;
+  }
   if (name == "precis::row_linear") {  // rows, and a weight [out, in]
     const Operations o = product(tensor(1), tensor(0).t());
     return {o.count, bytes_of(tensor(1)) + bytes_of(tensor(0))};

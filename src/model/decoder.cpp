@@ -42,6 +42,11 @@ Tensor linear(const LoraSet* lora, int64_t layer, const std::vector<LoraSet::Par
   return lora == nullptr ? frozen_linear(x.rows(), weight, bias) : lora->apply(layer, parts, x, weight, bias);
 }
 
+// residual + made, in the place of `made` where no gradient is wanted.
+Tensor sum(const Tensor& residual, const Tensor& made) {
+  return at::GradMode::is_enabled() ? residual + made : made.add_(residual);
+}
+
 }  // namespace
 
 Decoder::Heads Decoder::project(const Layer& layer, int64_t index, const Tensor& x, const RopeTable& table,
@@ -54,7 +59,7 @@ Decoder::Heads Decoder::project(const Layer& layer, int64_t index, const Tensor&
     const Tensor split = part.unflatten(-1, {-1, config_.head_dim});
     return (head_norm.defined() ? norm(split, head_norm) : split).transpose(1, 2);  // [B, heads, S, d]
   };
-  // Values are copied out: as a view they would keep the whole product alive until the backward pass.
+  // Values are copied out: as a view they would keep the whole product alive, until the backward pass or in a cache.
   return {apply_rope(heads(parts[0], layer.q_norm), table), apply_rope(heads(parts[1], layer.k_norm), table),
           heads(parts[2], {}).contiguous()};
 }
@@ -63,10 +68,10 @@ Tensor Decoder::finish_layer(const Layer& layer, int64_t index, const Tensor& re
                              const LoraSet* lora) const {
   const Tensor joined = attended.transpose(1, 2).flatten(2);  // [B, S, H d]
   const int64_t D = config_.hidden, F = config_.intermediate;
-  const Tensor x = residual + linear(lora, index, {{"o_proj", D}}, {joined, {}}, layer.o, layer.o_bias);
+  const Tensor x = sum(residual, linear(lora, index, {{"o_proj", D}}, {joined, {}}, layer.o, layer.o_bias));
   const Tensor gate_up = linear(lora, index, {{"gate_proj", F}, {"up_proj", F}}, normed(x, layer.post_norm),
                                 layer.gate_up, layer.gate_up_bias);
-  return x + linear(lora, index, {{"down_proj", D}}, {gate_up, swiglu}, layer.down, layer.down_bias);
+  return sum(x, linear(lora, index, {{"down_proj", D}}, {gate_up, swiglu}, layer.down, layer.down_bias));
 }
 
 namespace {

@@ -158,7 +158,8 @@ Tensor attend_by_blocks(const Tensor& q, const Tensor& k, const Tensor& v, const
     const Rows before = all.narrow(0, before_memory);
     text_out = attend(before.q, before.k, before.v, AttentionPlan::causal());
   }
-  return torch::cat({text_out, memory_out}, 2);
+  // Row by row in memory, as the next product reads it: [B, rows, heads, d].
+  return torch::cat({text_out.transpose(1, 2), memory_out.transpose(1, 2)}, 1).transpose(1, 2);
 }
 
 }  // namespace precis

@@ -7,6 +7,8 @@
 #include <ATen/record_function.h>
 #include <torch/torch.h>
 
+#include "row_shares.h"
+
 namespace precis {
 namespace {
 
@@ -42,14 +44,10 @@ bool deals_out(const Tensor& x, const Tensor& weight) {
 // rows [R, in] W^T + b, without a graph.
 Tensor by_rows(const Tensor& rows, const Tensor& weight, const Tensor& bias) {
   RECORD_FUNCTION("precis::linear", std::vector<c10::IValue>({rows, weight}));
-  const int64_t R = rows.size(0), threads = at::get_num_threads(),
-                share = ((R + threads - 1) / threads + rows_unit - 1) / rows_unit * rows_unit;
-  const Tensor out = torch::empty({R, weight.size(0)}, rows.options()), by = weight.t();
+  const Tensor out = torch::empty({rows.size(0), weight.size(0)}, rows.options()), by = weight.t();
   std::vector<std::pair<Tensor, Tensor>> parts;
-  for (int64_t start = 0; start < R; start += share) {
-    const int64_t n = std::min(share, R - start);
-    parts.emplace_back(rows.narrow(0, start, n), out.narrow(0, start, n));
-  }
+  for (const auto& [first, n] : row_shares(rows, weight))
+    parts.emplace_back(rows.narrow(0, first, n), out.narrow(0, first, n));
   at::parallel_for(0, static_cast<int64_t>(parts.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       auto& [in, to] = parts[static_cast<size_t>(i)];
@@ -91,6 +89,15 @@ class FrozenLinear : public torch::autograd::Function<FrozenLinear> {
 };
 
 }  // namespace
+
+std::vector<std::pair<int64_t, int64_t>> row_shares(const Tensor& rows, const Tensor& weight) {
+  if (!deals_out(rows, weight)) return {};
+  const int64_t R = rows.size(0), threads = at::get_num_threads(),
+                share = ((R + threads - 1) / threads + rows_unit - 1) / rows_unit * rows_unit;
+  std::vector<std::pair<int64_t, int64_t>> out;
+  for (int64_t first = 0; first < R; first += share) out.emplace_back(first, std::min(share, R - first));
+  return out;
+}
 
 Tensor times_transposed(const Tensor& rows, const Tensor& weight) { return product(rows, weight, {}); }
 

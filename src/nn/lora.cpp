@@ -7,7 +7,6 @@
 
 #include "precis/core/error.h"
 #include "precis/nn/dropout.h"
-#include "precis/nn/lora_linear.h"
 
 namespace precis {
 
@@ -45,9 +44,48 @@ std::vector<Tensor> LoraSet::layer_tensors(int64_t layer) const {
   return out;
 }
 
+void LoraSet::train(bool on) {
+  torch::nn::Module::train(on);
+  casts_.clear();
+}
+
+const LowRank& LoraSet::cast(int64_t layer, size_t first, const std::vector<LoraSlice>& slices,
+                             at::ScalarType dtype) const {
+  const auto tensors = [](const std::vector<LoraSlice>& of) {
+    std::vector<Tensor> out;
+    for (const auto& slice : of) out.insert(out.end(), {slice.a, slice.b});
+    return out;
+  };
+  const std::vector<Tensor> sources = tensors(slices);
+  const Cast& kept = casts_[{layer, first}];
+  bool holds = kept.sources.size() == sources.size() && kept.adapters.a.scalar_type() == dtype;
+  for (size_t i = 0; i < sources.size() && holds; ++i)
+    holds = kept.sources[i].data_ptr() == sources[i].data_ptr() && kept.versions[i] == sources[i]._version() &&
+            kept.adapters.begins[i / 2] == slices[i / 2].begin;
+  if (holds) return kept.adapters;
+  // Those of all layers in one go: they live long, and holes between a pass's short-lived tensors would cost memory.
+  const std::vector<Pair>& own = pairs_[static_cast<size_t>(layer)];
+  for (size_t l = 0; l < pairs_.size(); ++l) {
+    std::vector<LoraSlice> same;
+    for (const auto& slice : slices) {
+      const auto is_own = [&slice](const Pair& pair) { return pair.a.is_same(slice.a); };
+      const Pair& pair = pairs_[l][static_cast<size_t>(std::find_if(own.begin(), own.end(), is_own) - own.begin())];
+      same.push_back({slice.begin, pair.a, pair.b, {}});
+    }
+    Cast& made = casts_[{static_cast<int64_t>(l), first}];
+    made = {{}, {}, low_rank(same, dtype)};
+    for (const Tensor& t : tensors(same)) {
+      made.sources.push_back(t.detach());
+      made.versions.push_back(t._version());
+    }
+  }
+  return kept.adapters;
+}
+
 Tensor LoraSet::apply(int64_t layer, const std::vector<Part>& parts, const LinearInput& x, const Tensor& weight,
                       const Tensor& bias) const {
   std::vector<LoraSlice> slices;
+  size_t first = 0;
   int64_t begin = 0;
   const bool drops = is_training() && options_.dropout > 0;
   const double keep = drops ? 1 - options_.dropout : 1;
@@ -56,12 +94,18 @@ Tensor LoraSet::apply(int64_t layer, const std::vector<Part>& parts, const Linea
   for (const auto& [name, width] : parts) {
     if (const auto index = index_of(name)) {
       const Pair& pair = pairs_[static_cast<size_t>(layer)][*index];
+      if (slices.empty()) first = *index;
       slices.push_back({begin, pair.a, pair.b, {}});
       if (drops) slices.back().mask = dropout_mask(shape, weight.device(), keep, dropout_generator_);
     }
     begin += width;
   }
-  return lora_linear(x, weight, bias, slices, options_.alpha / static_cast<double>(options_.rank) / keep);
+  const double scale = options_.alpha / static_cast<double>(options_.rank) / keep;
+  const at::ScalarType dtype = weight.scalar_type();
+  if (!slices.empty() && !at::GradMode::is_enabled() && !is_training() && !slices.front().a.is_inference() &&
+      slices.front().a.scalar_type() != dtype)
+    return lora_linear(x, weight, bias, cast(layer, first, slices, dtype), scale);
+  return lora_linear(x, weight, bias, slices, scale);
 }
 
 }  // namespace precis

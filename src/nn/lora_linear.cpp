@@ -1,9 +1,14 @@
 #include "precis/nn/lora_linear.h"
 
+#include <ATen/Parallel.h>
+#include <ATen/ops/addmm_cpu_dispatch.h>
+#include <ATen/ops/mm_cpu_dispatch.h>
+#include <ATen/record_function.h>
 #include <torch/torch.h>
 
 #include "precis/nn/dropout.h"
 #include "precis/nn/linear.h"
+#include "row_shares.h"
 
 namespace precis {
 namespace {
@@ -26,6 +31,69 @@ std::vector<Group> groups_of(size_t slices, bool masked) {
   return out;
 }
 
+// One slice's part of a product: to += scale low by.
+struct Update {
+  Tensor to, low, by;  // [R, out of the slice], [R, rank], [rank, out of the slice]
+};
+
+// The updates of out [R, out], given low = rows A^T [R, sum of ranks].
+std::vector<Update> updates_of(const Tensor& out, const Tensor& low, const LowRank& adapters) {
+  std::vector<Update> updates;
+  int64_t at = 0;
+  for (size_t i = 0; i < adapters.b.size(); ++i) {
+    const Tensor& b = adapters.b[i];
+    updates.push_back({out.narrow(1, adapters.begins[i], b.size(0)), low.narrow(1, at, b.size(1)), b.t()});
+    at += b.size(1);
+  }
+  return updates;
+}
+
+struct Product {
+  Tensor out, low;  // rows W^T + bias with the updates [R, out], and rows A^T [R, sum of ranks]
+};
+
+// A product and its updates without a graph; where rows are dealt out, they stay with their thread, and so in its
+// cache, from the first product to the last.
+Product product(const Tensor& rows, const Tensor& weight, const Tensor& bias, const LowRank& adapters, double scale) {
+  const auto shares = row_shares(rows, weight);
+  if (shares.empty()) {
+    const Product made{times_transposed(rows, weight), times_transposed(rows, adapters.a)};
+    if (given(bias)) made.out.add_(bias);
+    for (const auto& u : updates_of(made.out, made.low, adapters)) u.to.addmm_(u.low, u.by, 1, scale);
+    return made;
+  }
+  std::vector<c10::IValue> factors = {rows, weight, adapters.a};
+  factors.insert(factors.end(), adapters.b.begin(), adapters.b.end());
+  RECORD_FUNCTION("precis::lora_linear", factors);
+  const Product made{torch::empty({rows.size(0), weight.size(0)}, rows.options()),
+                     torch::empty({rows.size(0), adapters.a.size(0)}, rows.options())};
+  struct Task {
+    Tensor rows, out, low;
+    std::vector<Update> updates;
+  };
+  std::vector<Task> tasks;
+  for (const auto& [first, n] : shares) {
+    const Tensor out = made.out.narrow(0, first, n), low = made.low.narrow(0, first, n);
+    tasks.push_back({rows.narrow(0, first, n), out, low, updates_of(out, low, adapters)});
+  }
+  const Tensor by = weight.t(), by_a = adapters.a.t();
+  at::parallel_for(0, static_cast<int64_t>(tasks.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      Task& task = tasks[static_cast<size_t>(i)];
+      given(bias) ? at::cpu::addmm_out(task.out, bias, task.rows, by) : at::cpu::mm_out(task.out, task.rows, by);
+      at::cpu::mm_out(task.low, task.rows, by_a);
+      for (auto& u : task.updates) at::cpu::addmm_(u.to, u.low, u.by, 1, scale);
+    }
+  });
+  return made;
+}
+
+Tensor in_shape_of(const Tensor& x, const Tensor& rows) {
+  std::vector<int64_t> shape = x.sizes().vec();
+  shape.back() = rows.size(1);
+  return rows.view(shape);
+}
+
 struct InputHolder : torch::CustomClassHolder {
   explicit InputHolder(std::function<Tensor(const Tensor&)> m) : make(std::move(m)) {}
   std::function<Tensor(const Tensor&)> make;
@@ -38,33 +106,34 @@ class LoraLinear : public torch::autograd::Function<LoraLinear> {
                         at::TensorList tensors, std::vector<int64_t> begins, double scale,
                         const c10::intrusive_ptr<InputHolder>& input) {
     const Tensor x = LinearInput{source, input->make}.rows(), rows = x.flatten(0, -2);
-    Tensor out = times_transposed(rows, weight);
-    if (given(bias)) out.add_(bias);
     const bool masked = given(tensors[2]);
     variable_list saved = {source, weight};
+    Tensor out = masked ? times_transposed(rows, weight) : Tensor();
+    if (masked && given(bias)) out.add_(bias);
     for (const Group& group : groups_of(begins.size(), masked)) {
-      std::vector<Tensor> stacked;
-      for (size_t i = group.begin; i < group.end; ++i) stacked.push_back(tensors[3 * i].to(x.scalar_type()));
-      const Tensor a = stacked.size() == 1 ? stacked.front() : torch::cat(stacked);
+      std::vector<LoraSlice> slices;
+      for (size_t i = group.begin; i < group.end; ++i)
+        slices.push_back({begins[i], tensors[3 * i], tensors[3 * i + 1], {}});
+      const LowRank adapters = low_rank(slices, x.scalar_type());
       const Tensor& mask = tensors[3 * group.begin + 2];
-      const Tensor low = times_transposed(under(mask, rows), a);  // [R, ranks]
-      saved.insert(saved.end(), {a, mask, low});
-      int64_t at = 0;
-      for (size_t i = group.begin; i < group.end; ++i) {
-        const Tensor b = tensors[3 * i + 1].to(x.scalar_type());
-        out.narrow(1, begins[i], b.size(0)).addmm_(low.narrow(1, at, b.size(1)), b.t(), 1, scale);
-        at += b.size(1);
-        saved.push_back(b);
+      Tensor low;
+      if (masked) {
+        low = times_transposed(kept(mask, rows), adapters.a);
+        for (const auto& u : updates_of(out, low, adapters)) u.to.addmm_(u.low, u.by, 1, scale);
+      } else {
+        const Product made = product(rows, weight, bias, adapters, scale);
+        out = made.out;
+        low = made.low;
       }
+      saved.insert(saved.end(), {adapters.a, mask, low});
+      saved.insert(saved.end(), adapters.b.begin(), adapters.b.end());
     }
     context->save_for_backward(saved);
     context->saved_data["input"] = c10::IValue::make_capsule(input);
     context->saved_data["begins"] = begins;
     context->saved_data["scale"] = scale;
     context->saved_data["masked"] = masked;
-    std::vector<int64_t> shape = x.sizes().vec();
-    shape.back() = weight.size(0);
-    return out.view(shape);
+    return in_shape_of(x, out);
   }
 
   static variable_list backward(AutogradContext* context, variable_list upstream) {
@@ -133,6 +202,25 @@ Tensor lora_linear(const LinearInput& x, const Tensor& weight, const Tensor& bia
   }
   return LoraLinear::apply(x.source, weight, or_empty(bias, x.source), at::TensorList(tensors), begins, scale,
                            c10::make_intrusive<InputHolder>(x.make));
+}
+
+LowRank low_rank(const std::vector<LoraSlice>& slices, at::ScalarType dtype) {
+  LowRank out;
+  std::vector<Tensor> stacked;
+  for (const auto& slice : slices) {
+    stacked.push_back(slice.a.to(dtype));
+    out.b.push_back(slice.b.to(dtype));
+    out.begins.push_back(slice.begin);
+  }
+  out.a = stacked.size() == 1 ? stacked.front() : torch::cat(stacked);
+  return out;
+}
+
+Tensor lora_linear(const LinearInput& x, const Tensor& weight, const Tensor& bias, const LowRank& adapters,
+                   double scale) {
+  const torch::NoGradGuard no_graph;
+  const Tensor rows = x.rows();
+  return in_shape_of(rows, product(rows.flatten(0, -2), weight, or_empty(bias, rows), adapters, scale).out);
 }
 
 Tensor reference_lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias,

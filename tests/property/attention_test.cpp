@@ -5,6 +5,7 @@
 
 #include "precis/compress/transmission.h"
 #include "precis/core/strings.h"
+#include "precis/eval/operations.h"
 #include "precis/mask/mask_spec.h"
 #include "precis/nn/cross_entropy.h"
 #include "precis/nn/dropout.h"
@@ -269,6 +270,91 @@ TEST(Twins, FrozenLinearByRows) {
     EXPECT_LT(largest_difference(ga.to(torch::kFloat), gb.to(torch::kFloat)), gb.abs().max().item().toDouble() / 64);
   }
   at::set_num_threads(before);
+}
+
+// The same rows with adapters, with and without gradients.
+TEST(Twins, LoraLinearByRows) {
+  const int before = at::get_num_threads();
+  at::set_num_threads(2);
+  const auto low = [](const Tensor& t) { return t.to(torch::kBFloat16); };
+  const Tensor x = low(torch::randn({2, 301, 40})).requires_grad_(), w = low(torch::randn({24, 40})),
+               bias = low(torch::randn({24}));
+  const std::vector<LoraSlice> slices = {
+      {0, torch::randn({3, 40}).requires_grad_(), torch::randn({8, 3}).requires_grad_(), {}},
+      {10, torch::randn({3, 40}).requires_grad_(), torch::randn({14, 3}).requires_grad_(), {}}};
+  for (const Tensor& offset : {bias, Tensor()}) {
+    const Tensor a = lora_linear({x, {}}, w, offset, slices, 0.3), b = reference_lora_linear(x, w, offset, slices, 0.3),
+                 up = torch::randn_like(a);
+    EXPECT_LT(largest_difference(a.to(torch::kFloat), b.to(torch::kFloat)), b.abs().max().item().toDouble() / 64);
+    const std::vector<Tensor> leaves = {x, slices[0].a, slices[0].b, slices[1].a, slices[1].b};
+    const auto ga = torch::autograd::grad({a}, leaves, {up}), gb = torch::autograd::grad({b}, leaves, {up});
+    for (size_t i = 0; i < leaves.size(); ++i)
+      EXPECT_LT(largest_difference(ga[i].to(torch::kFloat), gb[i].to(torch::kFloat)),
+                gb[i].abs().max().item().toDouble() / 32);
+    EXPECT_TRUE(torch::equal(lora_linear({x, {}}, w, offset, low_rank(slices, torch::kBFloat16), 0.3), a));
+  }
+  const auto operations = [&] {
+    return count_operations([&] { lora_linear({x, {}}, w, {}, low_rank(slices, torch::kBFloat16), 0.3); }).count;
+  };
+  const double by_rows = operations();
+  EXPECT_EQ(by_rows, 2.0 * 602 * (24 * 40 + 6 * 40 + 8 * 3 + 14 * 3));
+  at::set_num_threads(1);
+  EXPECT_EQ(operations(), by_rows);  // as LibTorch's own products are counted
+  at::set_num_threads(before);
+}
+
+// A single score or logit that is not a number reaches the result: skipping bad steps relies on it.
+TEST(Twins, NotANumberIsSeen) {
+  for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
+    const Tensor q = torch::randn({1, 1, 3, 4}).to(dtype), v = torch::randn({1, 1, 40, 4}).to(dtype);
+    Tensor k = torch::randn({1, 1, 40, 4}).to(dtype);
+    k[0][0][2][1] = NAN;
+    EXPECT_TRUE(product_attention(q, k, v, {}, false).isnan().all().item<bool>());
+    const Tensor causal = product_attention(q, k, v, {}, true).isnan().any(-1).flatten();
+    EXPECT_TRUE(torch::equal(causal, torch::tensor({false, false, true})));  // and only the rows that see it
+    Tensor w = torch::randn({70, 4}).to(dtype);
+    w[69][0] = NAN;
+    const Tensor targets = torch::tensor({3, 1, 2});
+    EXPECT_TRUE(std::isnan(linear_cross_entropy_sum(q.flatten(0, 2), w, targets).item<double>()));
+  }
+}
+
+// What is kept of the adapters in bf16 is never older than the adapters.
+TEST(Twins, AdaptersWithoutTraining) {
+  LoraSet set(2, {{"q_proj", 12, 8}, {"v_proj", 12, 4}}, {.rank = 3, .alpha = 6}, at::detail::createCPUGenerator(1));
+  const Tensor x = torch::randn({5, 12}).to(torch::kBFloat16), w = torch::randn({16, 12}).to(torch::kBFloat16);
+  const auto apply = [&] { return set.apply(1, {{"q_proj", 8}, {"k_proj", 4}, {"v_proj", 4}}, {x, {}}, w, {}); };
+  Tensor last;
+  const auto expect_current = [&](const char* after) {
+    Tensor kept;
+    {
+      const torch::NoGradGuard no_gradients;
+      kept = apply();
+    }
+    EXPECT_TRUE(torch::equal(kept, apply().detach())) << after;
+    EXPECT_FALSE(last.defined() && torch::equal(kept, last)) << after;
+    last = kept;
+  };
+  set.eval();
+  expect_current("start");
+  std::vector<Tensor> tensors = set.layer_tensors(1);  // A and B of q_proj, then of v_proj
+  {
+    const torch::NoGradGuard no_gradients;
+    tensors[1].normal_();
+    tensors[3].normal_();
+  }
+  expect_current("a change in place");
+  tensors[2].set_data(torch::randn({3, 12}));
+  expect_current("other memory");
+  set.train();
+  float* b = tensors[1].data_ptr<float>();  // as an optimizer's own kernel may write
+  std::fill(b, b + tensors[1].numel(), 0.5F);
+  set.eval();
+  expect_current("training");
+  {
+    const c10::InferenceMode inference;
+    EXPECT_TRUE(torch::equal(apply(), last));
+  }
 }
 
 // States of every width around the vector kernels' step, in both dtypes, one of them not contiguous (the slow path).

@@ -5,11 +5,13 @@
 
 #include <torch/nn/module.h>
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "precis/nn/linear.h"
+#include "precis/nn/lora_linear.h"
 
 namespace precis {
 
@@ -57,17 +59,28 @@ class LoraSet : public torch::nn::Module {
     std::optional<at::Generator> before_;
   };
 
+  void train(bool on = true) override;
+
   std::vector<Tensor> layer_tensors(int64_t layer) const;  // the trained tensors of one layer
 
  private:
   struct Pair {
     Tensor a, b;
   };
+  // Where nothing trains, the adapters of a joined product in another dtype are made once and kept, until a tensor
+  // that they were made of changes or training begins.
+  struct Cast {
+    std::vector<Tensor> sources;  // aliases, so that no other tensor can take their place in memory
+    std::vector<uint32_t> versions;
+    LowRank adapters;
+  };
   std::optional<size_t> index_of(const std::string& target) const;
+  const LowRank& cast(int64_t layer, size_t first, const std::vector<LoraSlice>& slices, at::ScalarType dtype) const;
 
   LoraOptions options_;
   std::vector<std::string> targets_;
-  std::vector<std::vector<Pair>> pairs_;  // [layer][target]
+  std::vector<std::vector<Pair>> pairs_;                      // [layer][target]
+  mutable std::map<std::pair<int64_t, size_t>, Cast> casts_;  // by layer and first target
   mutable std::optional<at::Generator> dropout_generator_;
 };
 

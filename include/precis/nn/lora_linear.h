@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "precis/nn/lora.h"
+#include "precis/nn/linear.h"
 
 namespace precis {
 
@@ -15,9 +15,21 @@ struct LoraSlice {
   Tensor mask;  // which inputs dropout keeps (dropout.h; `scale` is divided by their share); undefined: all
 };
 
+// Adapters of one product as it reads them: in the rows' dtype, and A of all slices as one matrix.
+struct LowRank {
+  Tensor a;                     // [sum of ranks, in]
+  std::vector<Tensor> b;        // [out, rank] of each slice
+  std::vector<int64_t> begins;  // of each slice
+};
+LowRank low_rank(const std::vector<LoraSlice>& slices, at::ScalarType dtype);
+
 // x W^T + bias, and scale * B(A(mask x)) added to each slice. x [..., in], weight [out, in]; returns [..., out]. Either
 // all slices have a mask or none; without masks they share their products with x.
 Tensor lora_linear(const LinearInput& x, const Tensor& weight, const Tensor& bias, const std::vector<LoraSlice>& slices,
+                   double scale);
+
+// The same without masks and gradients.
+Tensor lora_linear(const LinearInput& x, const Tensor& weight, const Tensor& bias, const LowRank& adapters,
                    double scale);
 
 // The same by LibTorch's own differentiable operations: the reference twin.
