@@ -40,5 +40,5 @@ cat >&2 <<END
 The report, with every answer, is in $runs/report. What to try next:
   $precis train --config configs/smollm2/pic-embedding.json     the other carrier: soft-prompt rows (learns slowly)
   $precis train --config configs/smollm2/sac-16x.json           another compression ratio
-  $precis train --config configs/smollm2/squad.json data.train=YOUR.jsonl.gz data.eval=dev-v1.1.json
+  $precis train --config configs/squad/sac.json data.train=YOUR.jsonl.gz data.eval=dev-v1.1.json
 END
