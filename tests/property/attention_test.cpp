@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include "../../src/nn/row_shares.h"
 #include "precis/compress/transmission.h"
 #include "precis/core/strings.h"
 #include "precis/eval/operations.h"
@@ -263,6 +264,7 @@ TEST(Twins, FrozenLinearByRows) {
   at::set_num_threads(2);
   const Tensor x = torch::randn({2, 301, 40}).to(torch::kBFloat16).requires_grad_(),
                w = torch::randn({24, 40}).to(torch::kBFloat16), bias = torch::randn({24}).to(torch::kBFloat16);
+  ASSERT_EQ(row_shares(x.flatten(0, 1), w).size(), 2u);
   for (const Tensor& offset : {bias, Tensor()}) {
     const Tensor a = frozen_linear(x, w, offset), b = reference_linear(x, w, offset), up = torch::randn_like(a);
     const Tensor ga = torch::autograd::grad({a}, {x}, {up})[0], gb = torch::autograd::grad({b}, {x}, {up})[0];
@@ -279,6 +281,7 @@ TEST(Twins, LoraLinearByRows) {
   const auto low = [](const Tensor& t) { return t.to(torch::kBFloat16); };
   const Tensor x = low(torch::randn({2, 301, 40})).requires_grad_(), w = low(torch::randn({24, 40})),
                bias = low(torch::randn({24}));
+  ASSERT_EQ(row_shares(x.flatten(0, 1), w).size(), 2u);  // else this compares one path with itself
   const std::vector<LoraSlice> slices = {
       {0, torch::randn({3, 40}).requires_grad_(), torch::randn({8, 3}).requires_grad_(), {}},
       {10, torch::randn({3, 40}).requires_grad_(), torch::randn({14, 3}).requires_grad_(), {}}};
