@@ -14,6 +14,12 @@ if(LibTorch_ROOT_DIR)
     find_library(LibTorch_${_name}_LIBRARY ${_name} HINTS "${LibTorch_LIBRARY_DIR}" NO_DEFAULT_PATH)
   endforeach()
   find_library(LibTorch_cuda_LIBRARY torch_cuda HINTS "${LibTorch_LIBRARY_DIR}" NO_DEFAULT_PATH)
+  # CUDA's own headers besides, of its toolkit: then a GPU generates tokens by recorded graphs of kernels.
+  if(LibTorch_cuda_LIBRARY)
+    find_library(LibTorch_c10_cuda_LIBRARY c10_cuda HINTS "${LibTorch_LIBRARY_DIR}" NO_DEFAULT_PATH)
+    find_path(LibTorch_CUDA_INCLUDE_DIR crt/host_config.h HINTS ENV CUDA_HOME /usr/local/cuda PATH_SUFFIXES include)
+    find_library(LibTorch_cudart_LIBRARY cudart HINTS ENV CUDA_HOME /usr/local/cuda PATH_SUFFIXES lib64 lib)
+  endif()
 
   set(_version_header "${LibTorch_ROOT_DIR}/include/torch/headeronly/version.h")
   if(NOT EXISTS "${_version_header}")
@@ -39,6 +45,11 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   # --no-as-needed keeps libtorch_cuda, whose kernels register themselves when it is loaded.
   target_link_libraries(LibTorch::LibTorch INTERFACE -Wl,--no-as-needed ${LibTorch_torch_LIBRARY}
     ${LibTorch_torch_cpu_LIBRARY} ${LibTorch_c10_LIBRARY} $<$<BOOL:${LibTorch_cuda_LIBRARY}>:${LibTorch_cuda_LIBRARY}> -Wl,--as-needed)
+  set(LibTorch_CUDA_GRAPHS OFF)
+  if(LibTorch_c10_cuda_LIBRARY AND LibTorch_CUDA_INCLUDE_DIR AND LibTorch_cudart_LIBRARY)
+    set(LibTorch_CUDA_GRAPHS ON)
+    target_link_libraries(LibTorch::LibTorch INTERFACE ${LibTorch_c10_cuda_LIBRARY} ${LibTorch_cudart_LIBRARY})
+  endif()
 
   # at::parallel_for is a template over OpenMP: without this flag our own kernels would silently run on one thread. The
   # runtime is the one that LibTorch brings, so that there is one pool of threads.

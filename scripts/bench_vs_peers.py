@@ -10,6 +10,7 @@ Run nothing else meanwhile.
 """
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -50,12 +51,16 @@ def ours(args, job, batch, context, method):
                       f'bench.methods=["{method}"]', f"bench.batch=[{batch}]", f"bench.train_batch={batch}",
                       f"bench.context=[{context}]", f"bench.ratio=[{args.ratio}]", f'bench.dtype=["{args.dtype}"]',
                       f"bench.questions={QUESTIONS}", f"bench.repeat={args.repeat}", "bench.warmup=1",
-                      f"model.decode_dtype={args.decode_dtype}", f"run.threads={args.threads}"])
+                      f"model.decode_dtype={args.decode_dtype}", f"model.device={args.device}",
+                      f"run.threads={args.threads}"])
 
 
 def theirs(args, job, batch, context, peer):
     implementation, method = peer
-    command = [args.peer_python, args.peer_script, "--model", args.peer_model, "--job", job,
+    script = [args.peer_script]
+    if args.device == "cuda":
+        script = [os.path.join(os.path.dirname(__file__), "peer_speed_gpu.py"), os.path.dirname(args.peer_script)]
+    command = [args.peer_python, *script, "--model", args.peer_model, "--job", job,
                "--method", f"{implementation}:{method}", "--batch", str(batch), "--train-batch", str(batch),
                "--context", str(context), "--ratio", str(args.ratio), "--dtype", args.peer_dtype or args.dtype,
                "--repeat", str(args.repeat), "--warmup", "1", "--threads", str(args.threads)]
@@ -105,7 +110,8 @@ def table(path):
         here = [seconds(r["precis"], job) for r in both]
         there = [seconds(r["peer"], job) for r in both]
         ratios = [t / h for h, t in zip(here, there)]
-        peaks = [statistics.median(r[s]["peak_rss_mb"] for r in both) for s in ("precis", "peer")]
+        peaks = [statistics.median(r[s].get("run_peak_device_mb", r[s]["peak_rss_mb"]) for r in both)
+                 for s in ("precis", "peer")]
         print(f"| {job} | {batch} x {context} | {method} | {peer} | {statistics.median(here):.3f} | "
               f"{statistics.median(there):.3f} | {statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}] | "
               f"{peaks[0]:.0f} / {peaks[1]:.0f} | {peaks[0] / peaks[1]:.2f} |")
@@ -124,6 +130,8 @@ def main():
     parser.add_argument("--jobs", default="prefill,decode,compress,train_step,e2e_qa")
     parser.add_argument("--methods", help="only these methods of precis")
     parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"],
+                        help="cuda: the peers by peer_speed_gpu.py; the memory is then the GPU's")
     parser.add_argument("--decode-dtype", default="same", help="of precis (model.decode_dtype)")
     parser.add_argument("--peer-dtype", help="where the peer is faster in another one")
     parser.add_argument("--ratio", type=int, default=4)

@@ -122,14 +122,17 @@ std::shared_ptr<Compressor> CompressorRegistry::make(const CompressorConfig& con
                  .found = excerpt(config.method),
                  .hint = near.empty() ? "" : "did you mean " + near + "?"});
   }
-  return found->second(config, surroundings);
+  const auto compressor = found->second(config, surroundings);
+  compressor->to(
+      surroundings.decoder->device());  // what was drawn on the CPU, so that a seed means the same everywhere
+  return compressor;
 }
 
 LossSum decoder_loss(const Decoder& decoder, const DecoderInput& input) {
-  const Tensor labels = input.labels.flatten().to(decoder.device());
-  const Tensor supervised = labels.ne(-100).nonzero().squeeze(1);
-  const Tensor rows = decoder.hidden(input).flatten(0, 1).index_select(0, supervised);
-  return {linear_cross_entropy_sum(rows, decoder.classifier(), labels.index_select(0, supervised)), supervised.size(0)};
+  const Tensor labels = input.labels.flatten(), supervised = labels.ne(-100).nonzero().squeeze(1);
+  const Tensor targets = labels.index_select(0, supervised).to(decoder.device());
+  const Tensor rows = decoder.hidden(input).flatten(0, 1).index_select(0, supervised.to(decoder.device()));
+  return {linear_cross_entropy_sum(rows, decoder.classifier(), targets), supervised.size(0)};
 }
 
 }  // namespace precis

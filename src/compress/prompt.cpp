@@ -17,7 +17,7 @@ PromptBuilder::PromptBuilder(const Decoder& decoder, const TaskTokens& task)
 
 int64_t PromptBuilder::add_rows(const Tensor& rows) {
   const Tensor flat = rows.dim() == 1 ? rows.unsqueeze(0) : rows;
-  bank_.push_back(flat.to(decoder_.dtype()));
+  bank_.push_back(flat.to(decoder_.device(), decoder_.dtype()));
   bank_size_ += flat.size(0);
   return bank_size_ - flat.size(0);
 }
@@ -102,7 +102,7 @@ DecoderInput kv_prompt(const Decoder& decoder, int64_t bos_id, const Memory& mem
     if (bos >= 0) builder.push(r, bos, next++);
     builder.push_task(r, next);
   }
-  return builder.finish(std::get<KvMemory>(memory.content).select(task.memory_index.to(decoder.device())));
+  return builder.finish(std::get<KvMemory>(memory.content).select(task.memory_index).to(decoder.device()));
 }
 
 Tensor gather_entries(const Tensor& rows, const std::vector<std::vector<int64_t>>& source) {

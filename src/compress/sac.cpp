@@ -123,7 +123,7 @@ DecoderInput Sac::prompt(const Memory& memory, const TaskTokens& task) const {
     builder.push(r, row, position);
     builder.push_task(r, position + 1);
   }
-  return builder.finish(std::get<KvMemory>(memory.content).select(task.memory_index.to(decoder().device())));
+  return builder.finish(std::get<KvMemory>(memory.content).select(task.memory_index).to(decoder().device()));
 }
 
 EncoderView Sac::encoder_view(const TokenBatch& context) const {

@@ -16,6 +16,7 @@
 #include "precis/core/strings.h"
 #include "precis/eval/operations.h"
 #include "precis/model/generate.h"
+#include "precis/nn/device.h"
 #include "precis/train/adamw.h"
 #include "precis/train/throughput.h"
 
@@ -144,10 +145,12 @@ Job gate_job(const BenchTask& task, const Decoder& decoder) {
   at::Generator generator = at::detail::createCPUGenerator(0);
   const auto gate = std::make_shared<DepthwiseGate>(shape.layers + 1, shape.hidden, defaults.gate_width,
                                                     defaults.gate_temperature, generator);
+  gate->to(decoder.device());
   std::vector<Tensor> states;
   for (int64_t k = 0; k <= shape.layers; ++k) {
-    states.push_back(
-        torch::empty({task.batch, task.context, shape.hidden}).normal_(0, 1, generator).to(decoder.dtype()));
+    states.push_back(torch::empty({task.batch, task.context, shape.hidden})
+                         .normal_(0, 1, generator)
+                         .to(decoder.device(), decoder.dtype()));
   }
   const bool folded = task.method == "folded";
   return {[=] { folded ? gate->forward(states) : gate->forward_literal(states); }, task.batch * task.context};
@@ -230,19 +233,26 @@ std::vector<BenchTask> bench_tasks(const Config& config, const CompressorRegistr
 Json run_bench_task(const BenchTask& task, std::shared_ptr<const Decoder> decoder, const CompressorRegistry& registry,
                     const std::string& trace) {
   const Job job = make_job(task, decoder, registry);
+  const at::Device device = decoder->device();
+  const auto run = [&] {
+    job.run();
+    wait_for(device);
+  };
   const int64_t base = resident_bytes(), load_peak = peak_resident_bytes();
   const bool own_peak = reset_peak_resident_bytes();
+  reset_peak_device_bytes(device);
   const c10::InferenceMode inference(!job.gradients);
   std::vector<double> seconds;
   Operations operations;
   if (task.warmup > 0) operations = count_operations(job.run);
-  for (int64_t i = 1; i < task.warmup; ++i) job.run();
+  for (int64_t i = 1; i < task.warmup; ++i) run();
+  wait_for(device);
   for (int64_t i = 0; i < task.repeat; ++i) {
     const auto start = std::chrono::steady_clock::now();
-    job.run();
+    run();
     seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
-  const int64_t run_peak = peak_resident_bytes();
+  const int64_t run_peak = peak_resident_bytes(), device_peak = peak_device_bytes(device);
   std::sort(seconds.begin(), seconds.end());
   const double median = seconds[seconds.size() / 2];
   Json out = to_json(task);
@@ -260,8 +270,10 @@ Json run_bench_task(const BenchTask& task, std::shared_ptr<const Decoder> decode
   out["operations"] = operations.count;
   out["product_bytes"] = operations.bytes;
   out["operations_per_s"] = operations.count / median;
-  out["matrix_peak_percent"] = 100 * operations.count / median / matrix_peak(decoder->dtype(), decoder->device());
-  if (decoder->device().is_cpu()) out["bandwidth_percent"] = 100 * operations.bytes / median / memory_bandwidth();
+  out["device"] = device_name(device);
+  if (!device.is_cpu()) out["run_peak_device_mb"] = megabytes(device_peak);
+  out["matrix_peak_percent"] = 100 * operations.count / median / matrix_peak(decoder->dtype(), device);
+  out["bandwidth_percent"] = 100 * operations.bytes / median / memory_bandwidth(device);
   if (!trace.empty()) write_trace(job, trace);
   return out;
 }

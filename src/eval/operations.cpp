@@ -49,8 +49,16 @@ Operations operations_of(std::string_view name, c10::ArrayRef<const c10::IValue>
     const Operations o = product(tensor(1), tensor(0).t());
     return {o.count, bytes_of(tensor(1)) + bytes_of(tensor(0))};
   }
-  if (name == "aten::_scaled_dot_product_flash_attention_for_cpu")
+  // On a GPU: q, k, v, then the dropout, or the mask, whether logarithms are kept, and the dropout.
+  if (name == "aten::_scaled_dot_product_flash_attention_for_cpu" ||
+      name == "aten::_scaled_dot_product_flash_attention")
     return attention(tensor(0), tensor(1), in[4].toBool(), 2);
+  if (name == "aten::_scaled_dot_product_efficient_attention" || name == "aten::_scaled_dot_product_cudnn_attention")
+    return attention(tensor(0), tensor(1), in[6].toBool(), 2);
+  if (name == "aten::_scaled_dot_product_efficient_attention_backward")
+    return attention(tensor(1), tensor(2), in[11].toBool(), 5);
+  if (name == "aten::_scaled_dot_product_flash_attention_backward")
+    return attention(tensor(1), tensor(2), in[11].toBool(), 5);
   if (name == "aten::_scaled_dot_product_flash_attention_for_cpu_backward")
     return attention(tensor(1), tensor(2), in[7].toBool(), 5);
   return {};

@@ -7,6 +7,7 @@
 
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
+#include "precis/nn/device.h"
 #include "precis/train/objective.h"
 
 namespace precis {
@@ -14,10 +15,6 @@ namespace {
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-void wait_for(const Tensor& t) {
-  if (t.is_cuda()) t.flatten().narrow(0, 0, 1).cpu();  // kernels run behind our back; a copy waits for them
 }
 
 // Rows of unsupervised and supervised tokens, right-padded; without labels where nothing is supervised.
@@ -67,7 +64,7 @@ class MemoryReading : public Reading {
     }
     const double before = seconds_now();
     const Memory memory = compressor_.compress(token_batch(contexts));
-    wait_for(memory.position_ids);
+    wait_for(decoder().device());
     cost.batches.push_back({.compress_seconds = seconds_now() - before,
                             .contexts = static_cast<int64_t>(contexts.size()),
                             .questions = static_cast<int64_t>(asks.size())});
@@ -198,10 +195,11 @@ std::vector<RowLikelihood> row_likelihoods(const Decoder& decoder, const Decoder
   const Tensor states = decoder.hidden(input);
   std::vector<RowLikelihood> out(static_cast<size_t>(states.size(0)));
   for (int64_t r = 0; r < states.size(0); ++r) {
-    const Tensor labels = input.labels[r].to(decoder.device()), places = labels.ne(-100).nonzero().squeeze(1);
+    const Tensor labels = input.labels[r], places = labels.ne(-100).nonzero().squeeze(1);
     if (places.numel() == 0) continue;
-    const Tensor logits = decoder.logits(states[r].index_select(0, places)).to(torch::kFloat).log_softmax(-1);
-    const Tensor picked = logits.gather(1, labels.index_select(0, places).unsqueeze(1));
+    const Tensor rows = states[r].index_select(0, places.to(states.device()));
+    const Tensor logits = decoder.logits(rows).to(torch::kFloat).log_softmax(-1);
+    const Tensor picked = logits.gather(1, labels.index_select(0, places).unsqueeze(1).to(states.device()));
     out[static_cast<size_t>(r)] = {picked.sum().item<double>(), places.numel()};
   }
   return out;

@@ -65,13 +65,16 @@ Decoder::Heads Decoder::project(const Layer& layer, int64_t index, const Tensor&
 }
 
 Tensor Decoder::finish_layer(const Layer& layer, int64_t index, const Tensor& residual, const Tensor& attended,
-                             const LoraSet* lora) const {
+                             const LoraSet* lora, const Tensor& into) const {
   const Tensor joined = attended.transpose(1, 2).flatten(2);  // [B, S, H d]
   const int64_t D = config_.hidden, F = config_.intermediate;
   const Tensor x = sum(residual, linear(lora, index, {{"o_proj", D}}, {joined, {}}, layer.o, layer.o_bias));
   const Tensor gate_up = linear(lora, index, {{"gate_proj", F}, {"up_proj", F}}, normed(x, layer.post_norm),
                                 layer.gate_up, layer.gate_up_bias);
-  return sum(x, linear(lora, index, {{"down_proj", D}}, {gate_up, swiglu}, layer.down, layer.down_bias));
+  const Tensor made = linear(lora, index, {{"down_proj", D}}, {gate_up, swiglu}, layer.down, layer.down_bias);
+  if (!into.defined()) return sum(x, made);
+  Tensor out = into;
+  return at::add_out(out, x, made);
 }
 
 namespace {
@@ -92,12 +95,13 @@ std::vector<Tensor> run_layer_block(const Block& block, const std::vector<Tensor
 }  // namespace
 
 Tensor Decoder::run_layer(int64_t index, const Tensor& x, const RopeTable& table, const AttentionPlan& plan,
-                          const LoraSet* lora) const {
-  const auto block = [this, index, table, plan, lora](const std::vector<Tensor>& in) -> std::vector<Tensor> {
+                          const LoraSet* lora, const Tensor& into) const {
+  const auto block = [this, index, table, plan, lora, into](const std::vector<Tensor>& in) -> std::vector<Tensor> {
     const Layer& layer = layers_[static_cast<size_t>(index)];
     const Heads h = project(layer, index, in[0], table, lora);
-    const Tensor residual = in[0].narrow(1, plan.first_output_row, in[0].size(1) - plan.first_output_row);
-    return {finish_layer(layer, index, residual, attend(h.q, h.k, h.v, plan), lora)};
+    const int64_t first = plan.first_output_row;
+    const Tensor residual = first == 0 ? in[0] : in[0].narrow(1, first, in[0].size(1) - first);
+    return {finish_layer(layer, index, residual, attend(h.q, h.k, h.v, plan), lora, into)};
   };
   return run_layer_block(block, {x}, lora, index).front();
 }
@@ -121,7 +125,7 @@ Tensor Decoder::hidden(const DecoderInput& input, KvCache* cache) const {
       return plans[window] = AttentionPlan::dense(causal_mask_after_past(rows, behind, behind_lengths, window));
     // In the cache every context's entries are contiguous: entry j is at index j, row t at lengths + t.
     const Tensor query = (behind_lengths.unsqueeze(1) + torch::arange(rows, behind_lengths.options())).unsqueeze(2);
-    const Tensor key = torch::arange(behind + rows, behind_lengths.options()).view({1, 1, -1});
+    const Tensor key = torch::arange(cache->shown(rows), behind_lengths.options()).view({1, 1, -1});
     Tensor mask = key <= query;
     if (window > 0) mask = mask.logical_and(key > query - window);
     return plans[window] = AttentionPlan::dense(mask.unsqueeze(1));
@@ -150,7 +154,10 @@ Tensor Decoder::hidden(const DecoderInput& input, KvCache* cache) const {
     }
     x = (cache == nullptr ? run_block(block, inputs, {}) : block(inputs)).front();
   }
-  if (cache != nullptr) cache->advance(input.lengths);
+  if (cache != nullptr) {
+    const bool one_each = rows == 1 && input.lengths.device().is_cpu() && input.lengths.eq(1).all().item<bool>();
+    one_each ? cache->advance_by_one() : cache->advance(input.lengths);
+  }
   return norm(x, final_norm_);
 }
 
@@ -212,9 +219,12 @@ class KeptStates {
     shape.insert(shape.end(), like.sizes().begin(), like.sizes().end());
     block_ = torch::empty(shape, like.options());
   }
+  // Where the next state is best written; undefined: anywhere.
+  Tensor next_place() const { return block_.defined() ? block_[static_cast<int64_t>(states_.size())] : Tensor(); }
   void add(const Tensor& x) {
-    if (block_.defined()) block_[static_cast<int64_t>(states_.size())].copy_(x);
-    states_.push_back(block_.defined() ? block_[static_cast<int64_t>(states_.size())] : x);
+    Tensor place = next_place();
+    if (place.defined() && place.data_ptr() != x.data_ptr()) place.copy_(x);
+    states_.push_back(place.defined() ? place : x);
   }
   std::vector<Tensor> take() { return std::move(states_); }
 
@@ -232,8 +242,8 @@ std::vector<Tensor> Decoder::hidden_states(const EncoderPass& pass, int64_t k) c
   Tensor x = pass.rows.to(dtype_);
   KeptStates states(x, k + 1);
   for (int64_t i = 0; i < k; ++i) {
-    states.add(x);
-    x = run_layer(i, x, table, pass.plan, pass.lora);
+    states.add(x);  // the last layer's state is kept behind the final norm alone
+    x = run_layer(i, x, table, pass.plan, pass.lora, i + 1 < k ? states.next_place() : Tensor());
   }
   states.add(norm(x, final_norm_));
   return states.take();
@@ -241,7 +251,7 @@ std::vector<Tensor> Decoder::hidden_states(const EncoderPass& pass, int64_t k) c
 
 Tensor Decoder::rotate_keys(const Tensor& keys, const Tensor& by) const {
   const Tensor positions = by.to(keys.device()).expand({-1, keys.size(2)});
-  const RopeTable table = rope_table(positions, rope_frequencies_, torch::kFloat);
+  const RopeTable table = rope_table(positions, rope_frequencies_.to(keys.device()), torch::kFloat);
   return apply_rope(keys.to(torch::kFloat), table).to(keys.scalar_type());
 }
 

@@ -8,6 +8,7 @@
 
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
+#include "precis/nn/device_graph.h"
 
 namespace precis {
 namespace {
@@ -17,10 +18,13 @@ using Clock = std::chrono::steady_clock;
 // Beyond, LibTorch's matrix products are faster.
 constexpr int64_t most_rows = 16;
 
-// Next ids [B] from logits [B, V].
+// With fewer new tokens a graph of a GPU's kernels does not pay for its making.
+constexpr int64_t least_tokens_for_a_graph = 8;
+
+// Next ids [B] from logits [B, V]. Drawn on the CPU, so that a seed means the same everywhere.
 Tensor choose(Tensor logits, const GenerateOptions& options, at::Generator& generator) {
   if (options.temperature <= 0) return logits.argmax(-1);
-  logits = logits.to(torch::kFloat) / options.temperature;
+  logits = logits.cpu().to(torch::kFloat) / options.temperature;
   if (options.top_k > 0 && options.top_k < logits.size(-1)) {
     const Tensor smallest_kept = std::get<0>(logits.topk(options.top_k)).narrow(-1, options.top_k - 1, 1);
     logits = logits.masked_fill(logits < smallest_kept, -INFINITY);
@@ -33,6 +37,44 @@ Tensor choose(Tensor logits, const GenerateOptions& options, at::Generator& gene
   }
   return logits.softmax(-1).multinomial(1, false, generator).squeeze(-1);
 }
+
+// Reads one token of each context after the other and gives the next ones' logits.
+class TokenReader {
+ public:
+  TokenReader(const Decoder& decoder, KvCache& cache, Tensor position, bool fast, int64_t most_tokens)
+      : decoder_(decoder), cache_(cache), position_(std::move(position)) {
+    const int64_t batch = position_.size(0);
+    ids_ = torch::zeros({batch}, position_.options());
+    one_ = torch::ones({batch}, torch::kLong);
+    if (!fast) return;
+    if (decoder.row_weights() != nullptr && batch <= most_rows) by_rows_.emplace(*decoder.row_weights(), cache);
+    if (most_tokens >= least_tokens_for_a_graph && DeviceGraph::is_available(decoder.device())) {
+      graph_.emplace(decoder.device());
+      cache.show_whole();
+    }
+  }
+
+  // ids: int64 [B]; logits [B, V] that hold until the next call.
+  const Tensor& next(const Tensor& ids) {
+    position_.add_(1);
+    if (by_rows_) return by_rows_->next(ids, position_);
+    ids_.copy_(ids);
+    const auto read = [this] {
+      const Tensor rows = decoder_.embed(ids_.unsqueeze(1));
+      logits_ = decoder_.logits(decoder_.hidden({rows, one_, position_}, &cache_).squeeze(1));
+    };
+    graph_ ? graph_->run(read) : read();
+    return logits_;
+  }
+
+ private:
+  const Decoder& decoder_;
+  KvCache& cache_;
+  std::optional<RowDecoder> by_rows_;
+  std::optional<DeviceGraph> graph_;
+  Tensor position_;            // [B, 1], of the last token read
+  Tensor ids_, one_, logits_;  // where a graph finds what it reads and leaves what it makes
+};
 
 void refuse_too_long(const Decoder& decoder, const DecoderInput& input, int64_t new_tokens) {
   const int64_t last = input.position_ids.max().item<int64_t>() + new_tokens;
@@ -62,14 +104,10 @@ std::vector<std::vector<int64_t>> generate(const Decoder& decoder, const Decoder
 
   const Tensor last_row = (input.lengths - 1).to(decoder.device()).view({batch, 1});
   const Tensor states = decoder.hidden(input, &cache);
-  Tensor rows = states.gather(1, last_row.unsqueeze(-1).expand({-1, 1, states.size(2)}));  // [B, 1, D]
-  Tensor position = input.position_ids.to(decoder.device()).gather(1, last_row);           // [B, 1]
-  const Tensor one = torch::ones({batch}, torch::kLong);
-  std::optional<RowDecoder> by_rows;
-  if (decoder.row_weights() != nullptr && batch <= most_rows && options.by_rows)
-    by_rows.emplace(*decoder.row_weights(), cache);
-  auto prefilled = start;
+  const Tensor rows = states.gather(1, last_row.unsqueeze(-1).expand({-1, 1, states.size(2)}));  // [B, 1, D]
+  std::optional<TokenReader> reader;  // outlives the logits, which may lie in its graph's memory
   Tensor logits = decoder.logits(rows.squeeze(1));
+  auto prefilled = start;
 
   std::vector<std::vector<int64_t>> out(static_cast<size_t>(batch));
   std::vector<bool> done(static_cast<size_t>(batch), false);
@@ -87,14 +125,11 @@ std::vector<std::vector<int64_t>> generate(const Decoder& decoder, const Decoder
       if (on_token && !on_token(b, id)) done[row] = true;
     }
     if (std::all_of(done.begin(), done.end(), [](bool d) { return d; }) || step + 1 == options.max_new_tokens) break;
-    position.add_(1);
-    if (by_rows) {
-      logits = by_rows->next(next, position);
-    } else {
-      rows =
-          decoder.hidden({.rows = decoder.embed(next.unsqueeze(1)), .lengths = one, .position_ids = position}, &cache);
-      logits = decoder.logits(rows.squeeze(1));
+    if (!reader) {
+      reader.emplace(decoder, cache, input.position_ids.to(decoder.device()).gather(1, last_row), options.by_rows,
+                     options.max_new_tokens);
     }
+    logits = reader->next(next);
   }
   if (seconds) {
     seconds->prefill += std::chrono::duration<double>(prefilled - start).count();

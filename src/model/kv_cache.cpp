@@ -7,10 +7,17 @@
 namespace precis {
 
 PastKeyValues PastKeyValues::select(const Tensor& index) const {
+  const Tensor there = index.to(layers.at(0).k.device());
   PastKeyValues out;
   for (const auto& layer : layers)
-    out.layers.push_back({layer.k.index_select(0, index), layer.v.index_select(0, index)});
-  out.lengths = lengths.index_select(0, index);
+    out.layers.push_back({layer.k.index_select(0, there), layer.v.index_select(0, there)});
+  out.lengths = lengths.index_select(0, index.to(lengths.device()));
+  return out;
+}
+
+PastKeyValues PastKeyValues::to(at::Device device) const {
+  PastKeyValues out{{}, lengths};
+  for (const auto& layer : layers) out.layers.push_back({layer.k.to(device), layer.v.to(device)});
   return out;
 }
 
@@ -37,9 +44,13 @@ void KvCache::start_from(const PastKeyValues& past) {
 
 LayerKv KvCache::append(size_t layer, const Tensor& k, const Tensor& v) {
   LayerKv& to = layers_[layer];
-  const int64_t rows = k.size(2), end = longest_ + rows;
+  const int64_t rows = k.size(2), end = shown(rows);
   check(end <= capacity(), "KvCache: more rows than its capacity");
-  if (equal_lengths_) {
+  if (shows_whole_ && rows == 1) {
+    const Tensor place = torch::arange(end, lengths_.options()).eq(lengths_.unsqueeze(1)).view({-1, 1, end, 1});
+    at::where_out(to.k, place, k, to.k);
+    at::where_out(to.v, place, v, to.v);
+  } else if (equal_lengths_ && !shows_whole_) {
     to.k.narrow(2, longest_, rows).copy_(k);
     to.v.narrow(2, longest_, rows).copy_(v);
   } else {

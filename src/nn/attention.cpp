@@ -20,13 +20,16 @@ bool products_are_faster(const Tensor& q, const Tensor& k, const Tensor& v) {
          (q.scalar_type() == at::kFloat || q.scalar_type() == at::kBFloat16);
 }
 
-// LibTorch's fused attention with grouped heads. On CUDA a mask with grouped heads falls back to slow mathematics
-// (before 2.14), so heads are expanded there.
+// Without the first rows; the tensor itself where there are none to leave out, since a view costs its gradient a copy.
+Tensor from_row(const Tensor& t, int64_t first) { return first == 0 ? t : t.narrow(2, first, t.size(2) - first); }
+
+// LibTorch's fused attention with grouped heads. On CUDA grouped heads fall back to slow mathematics with a mask
+// (before 2.14) and in fp32, so heads are expanded there.
 Tensor fused(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, bool causal) {
   if (products_are_faster(q, k, v)) return product_attention(q, k, v, mask, causal);
   const int64_t groups = q.size(1) / k.size(1);
   const c10::optional<Tensor> optional_mask = mask.defined() ? c10::optional<Tensor>(mask) : c10::nullopt;
-  if (q.is_cuda() && groups > 1) {
+  if (q.is_cuda() && groups > 1 && (mask.defined() || q.scalar_type() == at::kFloat)) {
     return at::scaled_dot_product_attention(q, k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1),
                                             optional_mask, 0.0, causal);
   }
@@ -71,13 +74,13 @@ Tensor causal_mask_after_past(int64_t rows, int64_t past, const Tensor& past_len
 Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionPlan& plan) {
   check(q.size(1) % k.size(1) == 0, "attend: query heads must be a multiple of key heads");
   using Kind = AttentionPlan::Kind;
-  const int64_t skip = plan.first_output_row, rows = q.size(2) - skip;
-  if (plan.kind == Kind::dense) return fused(q.narrow(2, skip, rows), k, v, plan.mask.narrow(2, skip, rows), false);
-  if (plan.kind == Kind::full) return attend_full(q.narrow(2, skip, rows), k, v, plan.key_lengths);
+  const int64_t skip = plan.first_output_row;
+  if (plan.kind == Kind::dense) return fused(from_row(q, skip), k, v, from_row(plan.mask, skip), false);
+  if (plan.kind == Kind::full) return attend_full(from_row(q, skip), k, v, plan.key_lengths);
   if (plan.kind == Kind::blocks) return attend_by_blocks(q, k, v, plan.blocks, skip);
   check(q.size(2) == k.size(2), "attend: causal plans need as many keys as queries");
   const Tensor out = plan.kind == Kind::causal ? fused(q, k, v, {}, true) : attend_with_anchors(q, k, v, plan);
-  return out.narrow(2, skip, rows);
+  return from_row(out, skip);
 }
 
 std::string AttentionPlan::to_string() const {

@@ -63,8 +63,12 @@ Tensor lower_triangle(int64_t n, const torch::Device& device) {
 
 struct Rows {
   Tensor q, k, v;  // [B, heads, rows, d]
-  Rows narrow(int64_t start, int64_t length) const {
-    return {q.narrow(2, start, length), k.narrow(2, start, length), v.narrow(2, start, length)};
+  // The first rows and the others; split at once, so that their gradients are put together at once.
+  std::pair<Rows, Rows> split(int64_t first) const {
+    if (first == 0) return {Rows{q.narrow(2, 0, 0), k.narrow(2, 0, 0), v.narrow(2, 0, 0)}, *this};
+    const auto parts = [first](const Tensor& t) { return t.split_with_sizes({first, t.size(2) - first}, 2); };
+    const auto qs = parts(q), ks = parts(k), vs = parts(v);
+    return {Rows{qs[0], ks[0], vs[0]}, Rows{qs[1], ks[1], vs[1]}};
   }
 };
 
@@ -119,25 +123,6 @@ Tensor attend_memory_chunks(const Rows& prefix, const Rows& text, const Rows& me
   return attend_parts(q, parts).reshape({-1, K * G, n * g, d}).narrow(2, 0, M);
 }
 
-// Memory rows that read several chunks: one product over all keys, with a mask of memory rows by keys.
-Tensor attend_memory_masked(const Rows& memory, const Tensor& k, const Tensor& v, const BlockLayout& layout) {
-  const int64_t B = k.size(0), M = layout.memory, P = layout.prefix;
-  const auto options = k.options().dtype(torch::kBool);
-  const Tensor to_prefix = torch::full({B, M, P}, layout.memory_sees_prefix, options);
-  const Tensor text_valid = length_mask(layout.text_lengths, layout.text).unsqueeze(1);
-  const Tensor to_text = layout.memory_to_text.unsqueeze(0).logical_and(text_valid);
-  const auto index = torch::TensorOptions().dtype(torch::kLong).device(k.device());
-  Tensor to_memory = lower_triangle(M, k.device());
-  if (layout.memory_to_memory == BlockLayout::MemoryToMemory::self_only)
-    to_memory = torch::eye(M, index).to(torch::kBool);
-  if (layout.memory_to_memory == BlockLayout::MemoryToMemory::own_group) {
-    const Tensor group = torch::arange(M, index).div(layout.group, "floor");
-    to_memory = to_memory.logical_and(group.unsqueeze(0) == group.unsqueeze(1));
-  }
-  const Tensor mask = torch::cat({to_prefix, to_text, to_memory.unsqueeze(0).expand({B, M, M})}, 2).unsqueeze(1);
-  return attend(memory.q, k, v, AttentionPlan::dense(mask));
-}
-
 }  // namespace
 
 Tensor attend_by_blocks(const Tensor& q, const Tensor& k, const Tensor& v, const BlockLayout& layout, int64_t skip) {
@@ -145,17 +130,16 @@ Tensor attend_by_blocks(const Tensor& q, const Tensor& k, const Tensor& v, const
   check(q.size(2) == before_memory + layout.memory && k.size(2) == q.size(2),
         "block attention: rows disagree with the layout");
   check(skip == 0 || skip == before_memory, "block attention: only all text rows together can be left out");
-  const Rows all{q, k, v};
-  const Rows prefix = all.narrow(0, P), text = all.narrow(P, layout.text),
-             memory = all.narrow(before_memory, layout.memory);
-  const Tensor memory_out = layout.memory_reads_own_chunk ? attend_memory_chunks(prefix, text, memory, layout)
-                                                          : attend_memory_masked(memory, k, v, layout);
+  const auto [before, memory] = Rows{q, k, v}.split(before_memory);
+  const auto [prefix, text] = before.split(P);
+  const Tensor memory_out = layout.memory_reads_own_chunk
+                                ? attend_memory_chunks(prefix, text, memory, layout)
+                                : attend(memory.q, k, v, AttentionPlan::dense(layout.memory_to_text));
   if (skip > 0) return memory_out;
   Tensor text_out;
   if (layout.text_in_chunks) {
     text_out = attend_text_chunks(prefix, text, memory, layout);
   } else {
-    const Rows before = all.narrow(0, before_memory);
     text_out = attend(before.q, before.k, before.v, AttentionPlan::causal());
   }
   // Row by row in memory, as the next product reads it: [B, rows, heads, d].

@@ -7,8 +7,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
+#include <mutex>
+#include <tuple>
 
 #include "precis/core/error.h"
+#include "precis/nn/device.h"
 #include "processors.h"
 
 namespace precis {
@@ -105,17 +109,31 @@ void check_mask(const Tensor& mask, const Tensor& x) {
   check(mask.numel() == (x.numel() + 7) / 8, "dropout: the mask was drawn for another shape");
 }
 
+// 0 as such a tensor has it, made once: on a GPU each would be a kernel.
+Tensor zero_of(const Tensor& x) {
+  static std::mutex making;
+  static auto* const made = new std::map<std::tuple<at::DeviceType, int, at::ScalarType>, Tensor>;  // a GPU ends first
+  const std::lock_guard lock(making);
+  Tensor& zero = (*made)[{x.device().type(), x.device().index(), x.scalar_type()}];
+  if (!zero.defined()) {
+    const c10::InferenceMode lasting(false);
+    zero = torch::zeros({}, x.options().requires_grad(false));
+  }
+  return zero;
+}
+
 }  // namespace
 
 Tensor dropout_mask(at::IntArrayRef shape, at::Device device, double keep,
                     const std::optional<at::Generator>& generator) {
   const auto options = torch::TensorOptions().device(device);
-  if (!device.is_cpu()) return torch::empty(shape, options.dtype(torch::kBool)).bernoulli_(keep, generator);
   at::Generator source = generator ? *generator : at::detail::getDefaultCPUGenerator();
   const uint64_t seed = [&] {
     const std::lock_guard lock(source.mutex());
     return at::check_generator<at::CPUGeneratorImpl>(source)->random64();
   }();
+  if (!device.is_cpu())
+    return torch::empty(shape, options.dtype(torch::kBool)).bernoulli_(keep, seeded_generator(device, seed));
   const auto bound = static_cast<uint64_t>(std::llround(keep * 4294967296.0));
   const Tensor mask = torch::empty({(c10::multiply_integers(shape) + 7) / 8}, options.dtype(torch::kByte));
   auto* bytes = mask.mutable_data_ptr<uint8_t>();
@@ -125,7 +143,7 @@ Tensor dropout_mask(at::IntArrayRef shape, at::Device device, double keep,
 }
 
 Tensor kept(const Tensor& mask, const Tensor& x) {
-  if (mask.scalar_type() == torch::kBool) return torch::where(mask.view_as(x), x, torch::zeros({}, x.options()));
+  if (mask.scalar_type() == torch::kBool) return torch::where(mask.view_as(x), x, zero_of(x));
   check_mask(mask, x);
   const Tensor rows = x.contiguous(), out = torch::empty_like(rows);
   if (rows.element_size() == 4) {

@@ -143,10 +143,19 @@ bool is_fast(const States& states) {
          });
 }
 
+// Elsewhere all states as one tensor, [n, L, K, D] fp32: more memory, few kernels.
+Tensor stacked(const States& states) { return torch::stack(states, -2).to(torch::kFloat); }
+
+GatedMixture mix_stacked(const Tensor& h, const Tensor& query, const Tensor& offset, double scale) {
+  const Tensor logits = torch::matmul(h, query.unsqueeze(-1)).squeeze(-1);
+  const Tensor gate = ((logits + offset) * scale).softmax(-1);
+  return {torch::matmul(gate.unsqueeze(-2), h).squeeze(-2), gate};
+}
+
 }  // namespace
 
 Tensor weighted_sum(const States& states, const Tensor& weights) {
-  return is_fast(states) ? WeightedSum::apply(states, weights) : reference_weighted_sum(states, weights);
+  return is_fast(states) ? WeightedSum::apply(states, weights) : torch::matmul(weights, stacked(states));
 }
 
 Tensor reference_weighted_sum(const States& states, const Tensor& weights) {
@@ -159,7 +168,7 @@ Tensor reference_weighted_sum(const States& states, const Tensor& weights) {
 }
 
 GatedMixture gated_mixture(const States& states, const Tensor& query, const Tensor& offset, double scale) {
-  if (!is_fast(states)) return reference_gated_mixture(states, query, offset, scale);
+  if (!is_fast(states)) return mix_stacked(stacked(states), query, offset, scale);
   const variable_list out = Mixture::apply(states, query, offset, scale);
   return {out[0], out[1]};
 }

@@ -88,6 +88,11 @@ Product product(const Tensor& rows, const Tensor& weight, const Tensor& bias, co
   return made;
 }
 
+// to = scale a b, where the processor has rounded before it scales; a GPU does both in one kernel.
+void put_scaled_product(Tensor to, const Tensor& a, const Tensor& b, double scale) {
+  a.device().is_cpu() ? to.copy_(torch::mm(a, b)).mul_(scale) : at::addmm_out(to, to, a, b, 0, scale);
+}
+
 Tensor in_shape_of(const Tensor& x, const Tensor& rows) {
   std::vector<int64_t> shape = x.sizes().vec();
   shape.back() = rows.size(1);
@@ -161,11 +166,10 @@ class LoraLinear : public torch::autograd::Function<LoraLinear> {
       for (size_t i = group.begin; i < group.end; ++i) {
         const Tensor& b = saved[next++];
         const Tensor own = g.narrow(1, begins[i], b.size(0));
-        g_low.narrow(1, at, b.size(1)).copy_(torch::mm(own, b));
+        put_scaled_product(g_low.narrow(1, at, b.size(1)), own, b, scale);
         g_b.push_back(torch::mm(own.t(), low.narrow(1, at, b.size(1))).to(torch::kFloat).mul_(scale));
         at += b.size(1);
       }
-      g_low.mul_(scale);
       const Tensor g_a = torch::mm(g_low.t(), under(mask, rows)).to(torch::kFloat);  // [ranks, in]
       at = 0;
       for (size_t i = group.begin; i < group.end; ++i) {

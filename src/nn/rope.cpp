@@ -83,7 +83,22 @@ void turn_heads(const Tensor& x, const RopeTable& table, float direction, Tensor
   });
 }
 
+// The same by LibTorch's operations, half by half.
+Tensor turn_halves(const Tensor& x, const RopeTable& table, double direction) {
+  Tensor out = torch::empty(x.sizes(), x.options());
+  const int64_t half = x.size(-1) / 2;
+  for (const int64_t own : {int64_t{0}, half}) {
+    const auto half_from = [half](const Tensor& t, int64_t first) { return t.narrow(-1, first, half); };
+    Tensor to = half_from(out, own);
+    at::mul_out(to, half_from(x, own), half_from(table.cos, own));
+    to.addcmul_(half_from(x, half - own), half_from(table.sin, own), own == 0 ? -direction : direction);
+  }
+  return out;
+}
+
 Tensor turn(const Tensor& x, const RopeTable& table, float direction) {
+  if (!x.device().is_cpu() || (x.scalar_type() != at::kFloat && x.scalar_type() != at::kBFloat16))
+    return turn_halves(x, table, direction);
   const Tensor rows = x.stride(-1) == 1 ? x : x.contiguous();
   Tensor out = torch::empty(x.sizes(), x.options());
   x.scalar_type() == at::kBFloat16 ? turn_heads<c10::BFloat16>(rows, table, direction, out)
@@ -107,9 +122,6 @@ class Rope : public torch::autograd::Function<Rope> {
 
 }  // namespace
 
-Tensor apply_rope(const Tensor& x, const RopeTable& table) {
-  const bool here = x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
-  return here ? Rope::apply(x, table.cos, table.sin) : reference_rope(x, table);
-}
+Tensor apply_rope(const Tensor& x, const RopeTable& table) { return Rope::apply(x, table.cos, table.sin); }
 
 }  // namespace precis

@@ -57,9 +57,7 @@ double AdamW::clip_gradients(double clip) {
     if (slot.parameter.grad().defined()) gradients.push_back(slot.parameter.grad());
   }
   if (gradients.empty()) return 0;
-  std::vector<Tensor> norms;
-  for (const auto& gradient : gradients) norms.push_back(gradient.norm());
-  const double norm = torch::stack(norms).norm().item<double>();
+  const double norm = torch::stack(at::_foreach_norm(gradients)).norm().item<double>();
   if (clip > 0 && norm > clip) at::_foreach_mul_(gradients, clip / (norm + 1e-6));
   return norm;
 }
@@ -69,7 +67,6 @@ void AdamW::step(double rate) {
   std::vector<Tensor> parameters, gradients, first, second, steps;
   for (auto& slot : slots_) {
     if (!slot.parameter.grad().defined()) continue;
-    slot.steps += 1;
     parameters.push_back(slot.parameter);
     gradients.push_back(slot.parameter.grad());
     first.push_back(slot.first_moment);
@@ -77,6 +74,7 @@ void AdamW::step(double rate) {
     steps.push_back(slot.steps);
   }
   if (parameters.empty()) return;
+  at::_foreach_add_(steps, 1);
   at::_fused_adamw_(parameters, gradients, first, second, {}, steps, rate, beta1_, beta2_, weight_decay_, epsilon_,
                     false, false);
 }

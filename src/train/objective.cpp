@@ -41,7 +41,7 @@ namespace {
 
 // Final rows [n, D] at the supervised places of an input, row by row.
 Tensor supervised_rows(const Decoder& decoder, const DecoderInput& input) {
-  const Tensor places = input.labels.flatten().to(decoder.device()).ne(-100).nonzero().squeeze(1);
+  const Tensor places = input.labels.flatten().ne(-100).nonzero().squeeze(1).to(decoder.device());
   return decoder.hidden(input).flatten(0, 1).index_select(0, places);
 }
 

@@ -11,6 +11,7 @@
 #include "precis/core/error.h"
 #include "precis/core/log.h"
 #include "precis/core/strings.h"
+#include "precis/nn/device.h"
 
 namespace precis {
 namespace fs = std::filesystem;
@@ -51,22 +52,16 @@ std::string checkpoint_name(int64_t step) {
   return name;
 }
 
-std::string processor_name() {
-  std::ifstream in("/proc/cpuinfo");
-  for (std::string line; std::getline(in, line);) {
-    if (line.starts_with("model name")) return trim(line.substr(line.find(':') + 1));
-  }
-  return "unknown";
-}
-
 }  // namespace
 
 Json environment_json(const Config& config) {
   const at::Device device(config.model.device);
-  return {{"precis", PRECIS_VERSION},        {"git_revision", PRECIS_REVISION},
-          {"libtorch", TORCH_VERSION},       {"processor", processor_name()},
-          {"device", config.model.device},   {"dtype", c10::toString(resolve_dtype(config.model.dtype, device))},
-          {"threads", at::get_num_threads()}};
+  Json out = {{"precis", PRECIS_VERSION},        {"git_revision", PRECIS_REVISION},
+              {"libtorch", TORCH_VERSION},       {"processor", device_name(torch::kCPU)},
+              {"device", config.model.device},   {"dtype", c10::toString(resolve_dtype(config.model.dtype, device))},
+              {"threads", at::get_num_threads()}};
+  if (!device.is_cpu()) out["gpu"] = device_name(device);
+  return out;
 }
 
 Json to_json(const RunState& s) {

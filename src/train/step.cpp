@@ -57,10 +57,18 @@ void fill_missing(std::vector<Tensor>& gradients, const std::vector<Tensor>& par
 void add_gradients(std::vector<Tensor>& to, const std::vector<Tensor>& from, double factor) {
   const torch::NoGradGuard no_gradient;
   if (to.empty()) to.resize(from.size());
+  std::vector<Tensor> first, sums, more;
   for (size_t i = 0; i < from.size(); ++i) {
     if (!from[i].defined()) continue;
-    to[i] = to[i].defined() ? to[i].add_(from[i], factor) : Tensor(from[i]).mul_(factor);
+    if (!to[i].defined()) {
+      first.push_back(to[i] = from[i]);
+    } else {
+      sums.push_back(to[i]);
+      more.push_back(from[i]);
+    }
   }
+  if (!first.empty()) at::_foreach_mul_(first, factor);
+  if (!sums.empty()) at::_foreach_add_(sums, more, factor);
 }
 
 }  // namespace

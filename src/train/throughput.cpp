@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <vector>
 
+#include "precis/nn/device.h"
 #include "precis/nn/row_linear.h"
 
 namespace precis {
@@ -27,32 +29,43 @@ double activation_bytes(const DecoderConfig& c, int64_t bytes_per_value, const P
   return static_cast<double>(values * bytes_per_value + logits);
 }
 
-double matrix_peak(at::ScalarType dtype, at::Device device) {
-  constexpr int64_t size = 1024;
-  const torch::NoGradGuard no_gradient;
-  const Tensor a = torch::ones({size, size}, torch::TensorOptions().dtype(dtype).device(device)), b = a.clone();
+namespace {
+
+// Seconds of the fastest of five runs, or of those that fit into a second.
+double best_of_five(at::Device device, const std::function<void()>& run) {
   double best = 1e30, all = 0;
   for (int i = 0; i < 5 && all < 1; ++i) {
     const auto start = std::chrono::steady_clock::now();
-    torch::matmul(a, b)[0][0].item<double>();  // waits for the device
+    run();
+    wait_for(device);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     best = std::min(best, seconds);
     all += seconds;
   }
-  return 2.0 * size * size * size / best;
+  return best;
 }
 
-double memory_bandwidth() {
+}  // namespace
+
+double matrix_peak(at::ScalarType dtype, at::Device device) {
+  const int64_t size = device.is_cpu() ? 1024 : 8192;
+  const torch::NoGradGuard no_gradient;
+  // Random, since products of equal numbers run faster than others on some GPUs.
+  const Tensor a = torch::empty({size, size}).uniform_(-1, 1).to(device, dtype), b = a.clone();
+  const double best = best_of_five(device, [&] { torch::matmul(a, b); });
+  return 2.0 * static_cast<double>(size * size * size) / best;
+}
+
+double memory_bandwidth(at::Device device) {
+  if (!device.is_cpu()) {
+    const Tensor from = torch::ones({int64_t{1} << 30}, torch::TensorOptions().dtype(torch::kByte).device(device)),
+                 to = torch::empty_like(from);
+    return 2.0 * static_cast<double>(from.numel()) / best_of_five(device, [&] { Tensor(to).copy_(from); });
+  }
   constexpr int64_t out = 1 << 16, in = 1024;  // 256 MiB, more than any cache
   const RowWeight weight(torch::ones({out, in}));
   std::vector<float> x(in, 1), y(out);
-  double best = 1e30;
-  for (int i = 0; i < 5; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    weight.multiply(x.data(), 1, y.data());
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  }
-  return out * in * sizeof(float) / best;
+  return out * in * sizeof(float) / best_of_five(device, [&] { weight.multiply(x.data(), 1, y.data()); });
 }
 
 }  // namespace precis

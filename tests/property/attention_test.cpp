@@ -124,10 +124,12 @@ TEST(Twins, RmsNorm) {
 }
 
 TEST(Twins, Rope) {
-  const Tensor x = torch::randn({2, 5, 3, 8}).transpose(1, 2).requires_grad_(),
-               positions = torch::tensor({{0, 1, 2, 9, 4}, {7, 7, 8, 100, 3}});
-  const RopeTable table = rope_table(positions, rope_frequencies(8, 1e4, {}), torch::kFloat);
-  expect_twins([&] { return apply_rope(x, table); }, [&] { return reference_rope(x, table); }, {x}, 1e-5);
+  for (const auto dtype : {torch::kFloat, torch::kDouble}) {  // double: as on a GPU, by LibTorch's operations
+    const Tensor x = torch::randn({2, 5, 3, 8}, dtype).transpose(1, 2).requires_grad_(),
+                 positions = torch::tensor({{0, 1, 2, 9, 4}, {7, 7, 8, 100, 3}});
+    const RopeTable table = rope_table(positions, rope_frequencies(8, 1e4, {}), dtype);
+    expect_twins([&] { return apply_rope(x, table); }, [&] { return reference_rope(x, table); }, {x}, 1e-5);
+  }
 }
 
 TEST(Twins, SwiGlu) {
@@ -247,6 +249,9 @@ TEST(Twins, DropoutBits) {
     Tensor sum = torch::ones_like(x);
     add_kept(mask, x, sum);
     EXPECT_TRUE(torch::equal(sum, torch::ones_like(x) + kept(mask, x)));
+    Tensor by_bools = torch::ones_like(x);  // as on a GPU
+    add_kept(bools, x, by_bools);
+    EXPECT_TRUE(torch::equal(by_bools, sum));
   }
 }
 
@@ -360,7 +365,7 @@ TEST(Twins, AdaptersWithoutTraining) {
   }
 }
 
-// States of every width around the vector kernels' step, in both dtypes, one of them not contiguous (the slow path).
+// States of every width around the vector kernels' step, in both dtypes, one of them not contiguous (the way of a GPU).
 TEST(Twins, SumsOverLayers) {
   for (const int64_t D : {1, 15, 16, 40}) {
     for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
@@ -374,7 +379,10 @@ TEST(Twins, SumsOverLayers) {
       expect_twins([&] { return both(gated_mixture(states, query, offset, 0.3)); },
                    [&] { return both(reference_gated_mixture(states, query, offset, 0.3)); }, {query, offset}, 2e-5);
       states[1] = states[1].transpose(0, 1).contiguous().transpose(0, 1);
-      EXPECT_LT(largest_difference(weighted_sum(states, weights), reference_weighted_sum(states, weights)), 1e-5);
+      expect_twins([&] { return weighted_sum(states, weights); },
+                   [&] { return reference_weighted_sum(states, weights); }, {weights}, 1e-5);
+      expect_twins([&] { return both(gated_mixture(states, query, offset, 0.3)); },
+                   [&] { return both(reference_gated_mixture(states, query, offset, 0.3)); }, {query, offset}, 2e-5);
     }
   }
 }

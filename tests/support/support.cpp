@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <map>
 
 #include "precis/config/schema.h"
 #include "precis/core/random.h"
@@ -63,12 +64,14 @@ void write_tiny_model(const fs::path& folder, const Json& changes) {
   write_safetensors(folder / "model.safetensors", tensors);
 }
 
-std::shared_ptr<const Decoder> tiny_decoder() {
-  static const std::shared_ptr<const Decoder> decoder = [] {
+std::shared_ptr<const Decoder> tiny_decoder(const std::string& device) {
+  static std::map<std::string, std::shared_ptr<const Decoder>> decoders;
+  auto& decoder = decoders[device];
+  if (!decoder) {
     const TemporaryFolder folder;
     write_tiny_model(folder.path());
-    return load_decoder(folder.path(), "float32");
-  }();
+    decoder = load_decoder(folder.path(), "float32", device);
+  }
   return decoder;
 }
 
@@ -124,16 +127,17 @@ const std::vector<CompressorCase>& compressor_cases() {
   return cases;
 }
 
-std::shared_ptr<Compressor> make_compressor(const CompressorCase& c) {
+std::shared_ptr<Compressor> make_compressor(const CompressorCase& c, const std::string& device) {
   std::vector<std::string> overrides = c.overrides;
   overrides.insert(overrides.end(), {"compressor.segment_length=16", "compressor.lora.dropout=0"});
   if (c.name != "comprexit") overrides.insert(overrides.end(), {"compressor.lora.rank=4", "compressor.lora.alpha=8"});
   const Config config = resolve_config(config_layers("", overrides));
-  auto compressor = CompressorRegistry::built_in().make(config.compressor, {tiny_decoder(), 1, true, "hash", 5});
+  auto compressor = CompressorRegistry::built_in().make(config.compressor, {tiny_decoder(device), 1, true, "hash", 5});
   const torch::NoGradGuard no_gradient;  // B starts at zero; random values show more
   const at::Generator generator = at::detail::createCPUGenerator(3);
   for (auto& parameter : compressor->named_parameters()) {
-    if (parameter.key().ends_with(".B")) parameter.value().normal_(0, 0.1, generator);
+    if (parameter.key().ends_with(".B"))
+      parameter.value().copy_(torch::empty(parameter.value().sizes()).normal_(0, 0.1, generator));
   }
   return compressor;
 }

@@ -30,7 +30,7 @@ std::filesystem::path smollm2_file();  // models/SmolLM2-135M-Instruct.Q4_1.gguf
 
 // A random Llama decoder as a Hugging Face folder: 2 layers, D 32, 4 heads, 2 kv heads, V 64.
 void write_tiny_model(const std::filesystem::path& folder, const Json& changes = Json::object());
-std::shared_ptr<const Decoder> tiny_decoder();
+std::shared_ptr<const Decoder> tiny_decoder(const std::string& device = "cpu");
 
 // The message of the Error that `call` throws; fails the test if it throws none.
 std::string error_of(const std::function<void()>& call);
@@ -47,7 +47,7 @@ struct CompressorCase {
   std::string method() const { return overrides.front().substr(std::string("compressor.method=").size()); }
 };
 const std::vector<CompressorCase>& compressor_cases();
-std::shared_ptr<Compressor> make_compressor(const CompressorCase& c);
+std::shared_ptr<Compressor> make_compressor(const CompressorCase& c, const std::string& device = "cpu");
 
 // Random task tokens of the given lengths, supervised where `training`.
 TaskTokens questions(Task task, const std::vector<int64_t>& lengths, const std::vector<int64_t>& memory_index,

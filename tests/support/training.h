@@ -13,6 +13,7 @@ std::vector<Passage> passages(uint64_t seed = 1);
 Config training_config(const std::filesystem::path& run, const std::vector<std::string>& overrides = {});
 
 // All stages of the configuration on passages(data_seed).
-TrainResult run_training(const Config& config, uint64_t data_seed = 1, const ProcessGroup& group = ProcessGroup());
+TrainResult run_training(const Config& config, uint64_t data_seed = 1, const ProcessGroup& group = ProcessGroup(),
+                         const std::string& device = "cpu");
 
 }  // namespace precis::testing

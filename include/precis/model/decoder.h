@@ -90,9 +90,10 @@ class Decoder {
   void load_layer(int64_t index, const Checkpoint& checkpoint, std::set<std::string>& used, WeightPool& pool);
   Heads project(const Layer& layer, int64_t index, const Tensor& x, const RopeTable& rope, const LoraSet* lora) const;
   Tensor finish_layer(const Layer& layer, int64_t index, const Tensor& residual, const Tensor& attended,
-                      const LoraSet* lora) const;
+                      const LoraSet* lora, const Tensor& into = {}) const;
+  // `into`: where the layer's rows are written; without gradients only.
   Tensor run_layer(int64_t index, const Tensor& x, const RopeTable& rope, const AttentionPlan& plan,
-                   const LoraSet* lora) const;
+                   const LoraSet* lora, const Tensor& into = {}) const;
   Tensor norm(const Tensor& x, const Tensor& weight) const;
   LinearInput normed(const Tensor& x, const Tensor& weight) const;  // what a linear reads behind a norm
   RopeTable rope(const Tensor& position_ids) const;

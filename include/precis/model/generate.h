@@ -14,7 +14,7 @@ struct GenerateOptions {
   double top_p = 1;
   std::vector<int64_t> end_ids;  // a context stops before any of these
   uint64_t seed = 1;             // of sampling
-  bool by_rows = true;           // new tokens by RowDecoder where it can; false: by its twin
+  bool by_rows = true;  // new tokens by RowDecoder, on a GPU as a DeviceGraph, where it can; false: by their twin
 };
 
 struct GenerateSeconds {

@@ -22,6 +22,7 @@ struct PastKeyValues {
   int64_t entries() const { return layers.at(0).k.size(2); }
   // The contexts `index` (int64 [R]) selects, in that order, repeats allowed.
   PastKeyValues select(const Tensor& index) const;
+  PastKeyValues to(at::Device device) const;
 };
 
 class KvCache {
@@ -37,6 +38,12 @@ class KvCache {
   void advance(const Tensor& new_rows /* int64 [B] */);  // after all layers: these many rows now count
   void advance_by_one();                                 // the same for one row each, without a new tensor
 
+  // From now on `append` returns the whole capacity, so that every token's work has the same shapes; what is not filled
+  // yet is for a mask to hide.
+  void show_whole() { shows_whole_ = true; }
+  // How many entries `append` returns for this many new rows.
+  int64_t shown(int64_t rows) const { return shows_whole_ ? capacity() : longest_ + rows; }
+
   const Tensor& lengths() const { return lengths_; }                   // int64 [B]
   const LayerKv& layer(size_t index) const { return layers_[index]; }  // [B, K, capacity, d]
   int64_t capacity() const { return layers_.at(0).k.size(2); }
@@ -46,7 +53,7 @@ class KvCache {
   std::vector<LayerKv> layers_;
   Tensor lengths_;
   int64_t longest_ = 0;
-  bool equal_lengths_ = true;
+  bool equal_lengths_ = true, shows_whole_ = false;
 };
 
 }  // namespace precis

@@ -59,7 +59,7 @@ class LoraSet : public torch::nn::Module {
     std::optional<at::Generator> before_;
   };
 
-  void train(bool on = true) override;
+  void train(bool on = true) override;  // forgets the adapters kept in another dtype, whichever way it goes
 
   std::vector<Tensor> layer_tensors(int64_t layer) const;  // the trained tensors of one layer
 

@@ -23,7 +23,8 @@ double activation_bytes(const DecoderConfig& config, int64_t bytes_per_value, co
 // Operations per second of a large matrix product in this dtype on this device, the best of a few.
 double matrix_peak(at::ScalarType dtype, at::Device device);
 
-// Bytes per second that this processor reads in order, by the fastest product of one row here: the best of a few.
-double memory_bandwidth();
+// Bytes per second that this processor reads in order, by the fastest product of one row here; of a GPU, those read and
+// written by a copy. The best of a few.
+double memory_bandwidth(at::Device device);
 
 }  // namespace precis

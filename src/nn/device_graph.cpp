@@ -1,0 +1,64 @@
+#include "precis/nn/device_graph.h"
+
+#ifdef PRECIS_CUDA_GRAPHS
+#include <ATen/cuda/CUDAGeneratorImpl.h>
+#include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAStream.h>
+#endif
+
+#include "precis/core/error.h"
+#include "precis/nn/device.h"
+
+namespace precis {
+
+#ifdef PRECIS_CUDA_GRAPHS
+
+struct DeviceGraph::State {
+  at::Device device;
+  c10::cuda::CUDAStream before, own;
+  at::cuda::CUDAGraph graph;
+  int runs = 0;
+};
+
+bool DeviceGraph::is_available(at::Device device) { return device.is_cuda(); }
+
+DeviceGraph::DeviceGraph(at::Device device) {
+  const c10::DeviceIndex index = device.has_index() ? device.index() : c10::DeviceIndex(0);
+  wait_for(device);  // what it will read is written in another stream
+  state_ = std::make_unique<State>(
+      State{device, c10::cuda::getCurrentCUDAStream(index), c10::cuda::getStreamFromPool(false, index), {}, 0});
+  c10::cuda::setCurrentCUDAStream(state_->own);
+}
+
+DeviceGraph::~DeviceGraph() {
+  state_->own.synchronize();
+  c10::cuda::setCurrentCUDAStream(state_->before);
+  if (state_->runs < 2) return;
+  const auto pool = state_->graph.pool();
+  state_->graph.reset();
+  c10::cuda::CUDACachingAllocator::emptyCache(pool);  // else it would keep its memory for nothing
+}
+
+void DeviceGraph::run(const std::function<void()>& work) {
+  if (state_->runs++ == 0) return work();
+  if (state_->runs == 2) {
+    state_->graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+    work();
+    state_->graph.capture_end();
+  }
+  state_->graph.replay();
+}
+
+#else
+
+struct DeviceGraph::State {};
+
+bool DeviceGraph::is_available(at::Device) { return false; }
+DeviceGraph::DeviceGraph(at::Device) { check(false, "DeviceGraph: built without CUDA's headers"); }
+DeviceGraph::~DeviceGraph() = default;
+void DeviceGraph::run(const std::function<void()>&) {}
+
+#endif
+
+}  // namespace precis
