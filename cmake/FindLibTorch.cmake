@@ -42,8 +42,9 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   endif()
   add_library(LibTorch::LibTorch INTERFACE IMPORTED)
   target_include_directories(LibTorch::LibTorch INTERFACE ${LibTorch_INCLUDE_DIRS})
-  # --no-as-needed keeps libtorch_cuda, whose kernels register themselves when it is loaded.
-  target_link_libraries(LibTorch::LibTorch INTERFACE -Wl,--no-as-needed ${LibTorch_torch_LIBRARY}
+  # --no-as-needed keeps libtorch_cuda, whose kernels register themselves when it is loaded. The C++ library comes first:
+  # wheels with CUDA (2.11) export a broken std::filesystem::remove_all, which would take the place of its own.
+  target_link_libraries(LibTorch::LibTorch INTERFACE -Wl,--no-as-needed stdc++ ${LibTorch_torch_LIBRARY}
     ${LibTorch_torch_cpu_LIBRARY} ${LibTorch_c10_LIBRARY} $<$<BOOL:${LibTorch_cuda_LIBRARY}>:${LibTorch_cuda_LIBRARY}> -Wl,--as-needed)
   set(LibTorch_CUDA_GRAPHS OFF)
   if(LibTorch_c10_cuda_LIBRARY AND LibTorch_CUDA_INCLUDE_DIR AND LibTorch_cudart_LIBRARY)

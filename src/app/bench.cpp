@@ -37,6 +37,7 @@ void run_bench(const Config& config, const std::string& trace, const CompressorR
                                           cat("model.dtype=", tasks[i].dtype),
                                           cat("model.decode_dtype=", config.model.decode_dtype),
                                           cat("model.device=", config.model.device),
+                                          cat("run.deterministic=", config.run.deterministic ? "true" : "false"),
                                           cat("run.threads=", config.run.threads)};
     if (!trace.empty())
       arguments.insert(arguments.end(), {"--trace", (std::filesystem::path(trace) / file_name(tasks[i])).string()});

@@ -165,10 +165,7 @@ Memory MemoryTokens::compress(const TokenBatch& context) {
     return memory;
   }
   const Tensor index = (first_slot + torch::arange(padded.slots)).unsqueeze(0).expand({pass.rows.size(0), -1});
-  KvMemory kv{{}, memory.lengths};
-  for (const auto& layer : decoder().encode_keys_values(pass, index))
-    kv.layers.push_back(gather_kv_entries(layer, source));
-  memory.content = std::move(kv);
+  memory.content = KvMemory{gather_kv_entries(decoder().encode_keys_values(pass, index), source), memory.lengths};
   return memory;
 }
 

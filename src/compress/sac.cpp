@@ -104,11 +104,9 @@ Memory Sac::compress(const TokenBatch& context) {
   }
   Memory memory = empty_memory(context, {.next = MemoryPlacement::Next::source});
   const auto source = place_slots(memory, chunks, counts, most);
-  KvMemory kv{{}, memory.lengths};
   const EncoderPass pass{rows, positions, plan_of(anchors, chunks.lengths, width), lora_.get()};
-  for (const auto& layer : decoder().encode_keys_values(pass, anchors.clamp_max(width - 1))) {
-    kv.layers.push_back(gather_kv_entries(layer, source));
-  }
+  KvMemory kv{gather_kv_entries(decoder().encode_keys_values(pass, anchors.clamp_max(width - 1)), source),
+              memory.lengths};
   memory.position_ids = to_padded_tensor(entry_positions, 0);
   place_memory(memory);
   memory.content = std::move(kv);

@@ -63,12 +63,17 @@ TEST_P(EveryCompressorOnGpu, ComputesTheSameRowsLossAndGradients) {
   EXPECT_LT(difference(found.sum, expected.sum), 1e-4);
   expected.sum.backward();
   found.sum.backward();
+  double largest = 0;
+  for (const auto& parameter : here->parameters()) {
+    if (parameter.grad().defined()) largest = std::max(largest, greatest(parameter.grad()));
+  }
   const auto gradients = there->named_parameters();
   for (const auto& parameter : here->named_parameters()) {
     const Tensor own = gradients[parameter.key()].grad();
     ASSERT_EQ(own.defined(), parameter.value().grad().defined()) << parameter.key();
     if (!own.defined()) continue;
-    EXPECT_LT(difference(own, parameter.value().grad()), 1e-3) << parameter.key();
+    const double error = greatest(own.cpu() - parameter.value().grad());  // where the gradient is 0, rounding is left
+    EXPECT_LT(error, 1e-3 * greatest(parameter.value().grad()) + 1e-6 * largest) << parameter.key();
   }
 }
 

@@ -55,6 +55,7 @@ DecoderInput kv_prompt(const Decoder& decoder, int64_t bos_id, const Memory& mem
 // Rows [n, m, ...] of segments put together by context: entry (b, j) is rows[source[b][j]] of the flattened [n m, ...].
 // Padding takes row 0.
 Tensor gather_entries(const Tensor& rows, const std::vector<std::vector<int64_t>>& source);
-LayerKv gather_kv_entries(const LayerKv& layer, const std::vector<std::vector<int64_t>>& source);  // k, v [n, K, m, d]
+std::vector<LayerKv> gather_kv_entries(const std::vector<LayerKv>& layers /* k, v [n, K, m, d] */,
+                                       const std::vector<std::vector<int64_t>>& source);
 
 }  // namespace precis
