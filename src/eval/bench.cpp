@@ -38,9 +38,10 @@ DecoderInput prompt_of(const Decoder& decoder, const Tensor& ids) {
           torch::arange(ids.size(1)).unsqueeze(0).expand_as(ids)};
 }
 
-// Something to time: one run of it, the tokens it handles, and what else is worth knowing.
+// Something to time: one run of it (generating by the fast path or by its twin, whose every operation can be counted),
+// the tokens it handles, and what else is worth knowing.
 struct Job {
-  std::function<void()> run;
+  std::function<void(bool fast)> run;
   int64_t tokens = 0;
   std::function<Json(double median)> extra = [](double) { return Json::object(); };
   bool gradients = false;
@@ -60,16 +61,16 @@ std::shared_ptr<Compressor> untrained(const BenchTask& task, std::shared_ptr<con
 
 Job prefill_job(const BenchTask& task, const Decoder& decoder) {
   const Tensor ids = random_ids(decoder, task.batch, task.context);
-  return {[&decoder, ids] { generate(decoder, prompt_of(decoder, ids), {.max_new_tokens = 1}); },
+  return {[&decoder, ids](bool) { generate(decoder, prompt_of(decoder, ids), {.max_new_tokens = 1}); },
           task.batch * task.context};
 }
 
 Job decode_job(const BenchTask& task, const Decoder& decoder) {
   const Tensor ids = random_ids(decoder, task.batch, task.context);
   auto seconds = std::make_shared<std::vector<double>>();
-  return {[&decoder, ids, seconds] {
+  return {[&decoder, ids, seconds](bool fast) {
             GenerateSeconds spent;
-            generate(decoder, prompt_of(decoder, ids), {.max_new_tokens = new_tokens}, {}, &spent);
+            generate(decoder, prompt_of(decoder, ids), {.max_new_tokens = new_tokens, .by_rows = fast}, {}, &spent);
             seconds->push_back(spent.decode);
           },
           task.batch * new_tokens,
@@ -85,7 +86,7 @@ Job decode_job(const BenchTask& task, const Decoder& decoder) {
 Job compress_job(const BenchTask& task, std::shared_ptr<const Decoder> decoder, const CompressorRegistry& registry) {
   const auto compressor = untrained(task, decoder, registry);
   const TokenBatch context = full_batch(random_ids(*decoder, task.batch, task.context));
-  return {[compressor, context, at_once = task.segments_at_once] {
+  return {[compressor, context, at_once = task.segments_at_once](bool) {
             at_once > 0 ? compress_in_parts(*compressor, context, at_once) : compressor->compress(context);
           },
           task.batch * task.context,
@@ -102,7 +103,7 @@ Job train_job(const BenchTask& task, std::shared_ptr<const Decoder> decoder, con
   const TaskTokens continuation{Task::lm, next.ids, next.lengths, next.ids, torch::arange(task.batch)};
   const TrainConfig settings;
   const auto optimizer = std::make_shared<AdamW>(trained_tensors(*compressor), settings);
-  return {[=] {
+  return {[=](bool) {
             optimizer->zero_gradients();
             const LossSum loss =
                 decoder_loss(compressor->decoder(), compressor->prompt(compressor->compress(context), continuation));
@@ -122,19 +123,21 @@ Job qa_job(const BenchTask& task, std::shared_ptr<const Decoder> decoder, const 
   const int64_t asked_tokens = task.questions * (query_tokens + answer_tokens);
   const auto questions = [](double) -> Json { return {{"new_tokens", answer_tokens}}; };
   if (task.method == "full") {
-    return {[decoder, ids, query, count = task.questions] {
+    return {[decoder, ids, query, count = task.questions](bool fast) {
+              const Tensor asked = torch::cat({ids, query}, 1);
               for (int64_t q = 0; q < count; ++q)
-                generate(*decoder, prompt_of(*decoder, torch::cat({ids, query}, 1)), {.max_new_tokens = answer_tokens});
+                generate(*decoder, prompt_of(*decoder, asked), {.max_new_tokens = answer_tokens, .by_rows = fast});
             },
             task.batch * (task.questions * task.context + asked_tokens), questions};
   }
   const auto compressor = untrained(task, decoder, registry);
   const TokenBatch context = full_batch(ids), asked = full_batch(query);
   const TaskTokens question{Task::qa, asked.ids, asked.lengths, {}, torch::arange(task.batch)};
-  return {[=] {
+  return {[=](bool fast) {
             const Memory memory = compressor->compress(context);
+            const GenerateOptions options{.max_new_tokens = answer_tokens, .by_rows = fast};
             for (int64_t q = 0; q < task.questions; ++q)
-              generate(*decoder, compressor->prompt(memory, question), {.max_new_tokens = answer_tokens});
+              generate(*decoder, compressor->prompt(memory, question), options);
           },
           task.batch * (task.context + asked_tokens), questions};
 }
@@ -153,7 +156,7 @@ Job gate_job(const BenchTask& task, const Decoder& decoder) {
                          .to(decoder.device(), decoder.dtype()));
   }
   const bool folded = task.method == "folded";
-  return {[=] { folded ? gate->forward(states) : gate->forward_literal(states); }, task.batch * task.context};
+  return {[=](bool) { folded ? gate->forward(states) : gate->forward_literal(states); }, task.batch * task.context};
 }
 
 Job make_job(const BenchTask& task, const std::shared_ptr<const Decoder>& decoder, const CompressorRegistry& registry) {
@@ -174,7 +177,7 @@ void write_trace(const Job& job, const std::string& file) {
   if (torch::cuda::is_available()) activities.insert(ActivityType::CUDA);
   torch::autograd::profiler::prepareProfiler(config, activities);
   torch::autograd::profiler::enableProfiler(config, activities);
-  job.run();
+  job.run(true);
   torch::autograd::profiler::disableProfiler()->save(file);
 }
 
@@ -235,16 +238,18 @@ Json run_bench_task(const BenchTask& task, std::shared_ptr<const Decoder> decode
   const Job job = make_job(task, decoder, registry);
   const at::Device device = decoder->device();
   const auto run = [&] {
-    job.run();
+    job.run(true);
     wait_for(device);
   };
+  // What a GPU replays is not dispatched, so it could not be counted.
+  const auto count = [&] { return count_operations([&] { job.run(device.is_cpu()); }); };
   const int64_t base = resident_bytes(), load_peak = peak_resident_bytes();
   const bool own_peak = reset_peak_resident_bytes();
   reset_peak_device_bytes(device);
   const c10::InferenceMode inference(!job.gradients);
   std::vector<double> seconds;
   Operations operations;
-  if (task.warmup > 0) operations = count_operations(job.run);
+  if (task.warmup > 0) operations = count();
   for (int64_t i = 1; i < task.warmup; ++i) run();
   wait_for(device);
   for (int64_t i = 0; i < task.repeat; ++i) {
@@ -266,7 +271,7 @@ Json run_bench_task(const BenchTask& task, std::shared_ptr<const Decoder> decode
   out["run_peak_rss_mb"] = own_peak ? Json(megabytes(run_peak)) : Json();
   out["torch"] = TORCH_VERSION;
   out.update(job.extra(median));
-  if (task.warmup == 0) operations = count_operations(job.run);
+  if (task.warmup == 0) operations = count();
   out["operations"] = operations.count;
   out["product_bytes"] = operations.bytes;
   out["operations_per_s"] = operations.count / median;
