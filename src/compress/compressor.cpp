@@ -123,8 +123,8 @@ std::shared_ptr<Compressor> CompressorRegistry::make(const CompressorConfig& con
                  .hint = near.empty() ? "" : "did you mean " + near + "?"});
   }
   const auto compressor = found->second(config, surroundings);
-  compressor->to(
-      surroundings.decoder->device());  // what was drawn on the CPU, so that a seed means the same everywhere
+  // What was drawn on the CPU, so that a seed means the same everywhere.
+  compressor->to(surroundings.decoder->device());
   return compressor;
 }
 

@@ -9,6 +9,7 @@
 #include "precis/core/process.h"
 #include "precis/core/progress.h"
 #include "precis/core/strings.h"
+#include "precis/nn/device.h"
 #include "precis/train/run_folder.h"
 
 namespace precis {
@@ -120,7 +121,9 @@ class Evaluation {
   }
 
   void add(ReportRow row, Reading& reading) {
+    const at::Device device = decoder_->device();
     reset_peak_resident_bytes();
+    reset_peak_device_bytes(device);
     for (const auto& task : config_.eval.tasks) {
       Progress progress(cat("eval ", row.name, " ", task), static_cast<double>(count_items(task, report_.questions)),
                         "items");
@@ -132,7 +135,7 @@ class Evaluation {
       log::info(cat(row.name, ", ", task, ": ", join(shown, ", ")));
       row.tasks.push_back(std::move(*scores));
     }
-    row.peak_bytes = peak_resident_bytes();
+    row.peak_bytes = device.is_cpu() ? peak_resident_bytes() : peak_device_bytes(device);
     report_.rows.push_back(std::move(row));
   }
 

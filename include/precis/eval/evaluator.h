@@ -14,7 +14,7 @@ struct ReportRow {
   int64_t ratio = 0;   // 0: no compression
   std::string prompt;  // which prompt was used
   std::vector<TaskScores> tasks;
-  int64_t peak_bytes = 0;      // resident memory while this row was made, base model included
+  int64_t peak_bytes = 0;      // memory (a GPU's there) while this row was made, base model included
   Json curve = Json::array();  // evaluations during training, from the run's metrics.jsonl
 };
 
