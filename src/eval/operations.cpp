@@ -49,7 +49,7 @@ Operations operations_of(std::string_view name, c10::ArrayRef<const c10::IValue>
     const Operations o = product(tensor(1), tensor(0).t());
     return {o.count, bytes_of(tensor(1)) + bytes_of(tensor(0))};
   }
-  // On a GPU: q, k, v, then the dropout, or the mask, whether logarithms are kept, and the dropout.
+  // Each kernel has `causal` at a place of its own: behind the dropout, which follows k and v, or mask and logarithms.
   if (name == "aten::_scaled_dot_product_flash_attention_for_cpu" ||
       name == "aten::_scaled_dot_product_flash_attention")
     return attention(tensor(0), tensor(1), in[4].toBool(), 2);
