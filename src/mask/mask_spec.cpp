@@ -174,7 +174,7 @@ AttentionPlan block_plan(const MaskSpec& spec, const SegmentShape& shape, const 
   // On a GPU a product under a mask is one kernel, where chunks are two dozen: they pay for long texts alone.
   const int64_t scores = shape.slots * (shape.prefix + shape.text + shape.slots);
   if (!text_lengths.device().is_cpu() && scores <= most_masked_scores) layout.memory_reads_own_chunk = false;
-  if (!layout.memory_reads_own_chunk) layout.memory_to_text = memory_mask(spec, shape, text_lengths);
+  if (!layout.memory_reads_own_chunk) layout.memory_mask = memory_mask(spec, shape, text_lengths);
   return AttentionPlan::by_blocks(std::move(layout));
 }
 

@@ -134,7 +134,7 @@ Tensor attend_by_blocks(const Tensor& q, const Tensor& k, const Tensor& v, const
   const auto [prefix, text] = before.split(P);
   const Tensor memory_out = layout.memory_reads_own_chunk
                                 ? attend_memory_chunks(prefix, text, memory, layout)
-                                : attend(memory.q, k, v, AttentionPlan::dense(layout.memory_to_text));
+                                : attend(memory.q, k, v, AttentionPlan::dense(layout.memory_mask));
   if (skip > 0) return memory_out;
   Tensor text_out;
   if (layout.text_in_chunks) {

@@ -18,8 +18,28 @@ struct DeviceGraph::State {
   at::Device device;
   c10::cuda::CUDAStream before, own;
   at::cuda::CUDAGraph graph;
-  int runs = 0;
+  int runs = 0;  // that did not fail
 };
+
+namespace {
+
+void record(at::cuda::CUDAGraph& graph, const std::function<void()>& work) {
+  graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+  try {
+    work();
+  } catch (...) {
+    // A stream that still records cannot be waited for. What went wrong in `work` is the error to tell, not that the
+    // recording it left behind is of no use.
+    try {
+      graph.capture_end();
+    } catch (const std::exception&) {
+    }
+    throw;
+  }
+  graph.capture_end();
+}
+
+}  // namespace
 
 bool DeviceGraph::is_available(at::Device device) { return device.is_cuda(); }
 
@@ -41,13 +61,10 @@ DeviceGraph::~DeviceGraph() {
 }
 
 void DeviceGraph::run(const std::function<void()>& work) {
-  if (state_->runs++ == 0) return work();
-  if (state_->runs == 2) {
-    state_->graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
-    work();
-    state_->graph.capture_end();
-  }
-  state_->graph.replay();
+  if (state_->runs == 0) work();
+  if (state_->runs == 1) record(state_->graph, work);
+  if (state_->runs >= 1) state_->graph.replay();
+  ++state_->runs;
 }
 
 #else

@@ -17,11 +17,11 @@ struct BlockLayout {
   bool text_in_chunks = false;               // text sees the prefix and its own chunk only
   bool text_sees_earlier_memory = false;     // with text_in_chunks: ... and the memory of earlier chunks
   bool memory_sees_prefix = true;
-  bool memory_reads_own_chunk = true;  // computed by chunks; else as one product under the mask `memory_to_text`
+  bool memory_reads_own_chunk = true;  // computed by chunks; else as one product under `memory_mask`
   enum class MemoryToMemory { causal_all, own_group, self_only } memory_to_memory = MemoryToMemory::causal_all;
   Tensor text_lengths;    // int64 [B]: text rows of each context that are no padding
   Tensor memory_lengths;  // int64 [B]
-  Tensor memory_to_text;  // bool [B, 1, memory, all rows]: what each sees; only where memory_reads_own_chunk is false
+  Tensor memory_mask;     // bool [B, 1, memory, all rows]: what each sees; only where memory_reads_own_chunk is false
 };
 
 struct AttentionPlan {
