@@ -10,14 +10,26 @@
 namespace precis {
 namespace {
 
+// LibTorch's fused attention multiplies bf16 at a fraction of a processor's rate where that has AVX-512 bf16 and no
+// AMX.
+bool fused_is_slow_in_bf16() {
+#if defined(__x86_64__)
+  static const bool slow = __builtin_cpu_supports("avx512bf16") && !__builtin_cpu_supports("amx-bf16");
+  return slow;
+#else
+  return false;
+#endif
+}
+
 // On the CPU the backward pass of LibTorch's fused attention is slow, so training takes products up to this many scores
-// a head; without a gradient, and for longer rows, the fused kernel is taken.
+// a head, which the backward pass makes anew; for longer rows the fused kernel is taken.
 constexpr int64_t most_scores = 1024 * 1024;
 
 bool products_are_faster(const Tensor& q, const Tensor& k, const Tensor& v) {
-  const bool trains = at::GradMode::is_enabled() && (q.requires_grad() || k.requires_grad() || v.requires_grad());
-  return trains && q.device().is_cpu() && q.size(2) * k.size(2) <= most_scores &&
-         (q.scalar_type() == at::kFloat || q.scalar_type() == at::kBFloat16);
+  if (!q.device().is_cpu()) return false;
+  const auto dtype = q.scalar_type();
+  if (!needs_gradient(q, k, v)) return dtype == at::kBFloat16 && fused_is_slow_in_bf16();
+  return (dtype == at::kFloat || dtype == at::kBFloat16) && q.size(2) * k.size(2) <= most_scores;
 }
 
 // Without the first rows; the tensor itself where there are none to leave out, since a view costs its gradient a copy.

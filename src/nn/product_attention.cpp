@@ -15,7 +15,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t rows_per_task = 32;
+constexpr int64_t rows_per_task = 32, rows_of_block = 64;
 
 // Rows [B, K, G T, S] of scores, that become weights, or of weights and of their gradients, that become the scores'.
 template <class T>
@@ -24,7 +24,7 @@ struct Rows {
   const T* weights;
   const bool* mask;  // row r's keys stand at mask + r / (K G T) * mask_batch + r % T * mask_row
   int64_t mask_batch, mask_row, rows_of_batch, rows, keys;
-  bool causal;
+  int64_t first;  // causal: row t sees the keys up to first + t; -1: all
 };
 
 // softmax over what a row may see; `room` for S numbers.
@@ -32,7 +32,7 @@ template <class T>
 PRECIS_INLINE void soften(const Rows<T>& r, int64_t begin, int64_t end, float* room) {
   for (int64_t row = begin; row < end; ++row) {
     T* s = r.scores + row * r.keys;
-    const int64_t t = row % r.rows, seen = r.causal ? std::min(t + 1, r.keys) : r.keys;
+    const int64_t t = row % r.rows, seen = r.first < 0 ? r.keys : std::min(r.first + t + 1, r.keys);
     for (int64_t j = 0; j < seen; ++j) room[j] = widened(s[j]);
     if (r.mask != nullptr) {
       const bool* mask = r.mask + row / r.rows_of_batch * r.mask_batch + t * r.mask_row;
@@ -67,7 +67,7 @@ PRECIS_FOR_EACH_PROCESSOR void some_rows(const Rows<c10::BFloat16>& r, int64_t b
 }
 
 template <class T>
-void run(Tensor& scores, const Tensor& weights, const Tensor& mask, int64_t rows, bool causal) {
+void run(Tensor& scores, const Tensor& weights, const Tensor& mask, int64_t rows, int64_t first) {
   const int64_t keys = scores.size(3), rows_of_batch = scores.size(1) * scores.size(2);
   Rows<T> r{scores.mutable_data_ptr<T>(),
             weights.defined() ? weights.const_data_ptr<T>() : nullptr,
@@ -77,7 +77,7 @@ void run(Tensor& scores, const Tensor& weights, const Tensor& mask, int64_t rows
             rows_of_batch,
             rows,
             keys,
-            causal};
+            first};
   if (mask.defined()) {
     r.mask = mask.const_data_ptr<bool>();
     r.mask_batch = mask.stride(0);
@@ -89,9 +89,9 @@ void run(Tensor& scores, const Tensor& weights, const Tensor& mask, int64_t rows
   });
 }
 
-void run(Tensor& scores, const Tensor& weights, const Tensor& mask, int64_t rows, bool causal) {
-  scores.scalar_type() == at::kBFloat16 ? run<c10::BFloat16>(scores, weights, mask, rows, causal)
-                                        : run<float>(scores, weights, mask, rows, causal);
+void run(Tensor& scores, const Tensor& weights, const Tensor& mask, int64_t rows, int64_t first) {
+  scores.scalar_type() == at::kBFloat16 ? run<c10::BFloat16>(scores, weights, mask, rows, first)
+                                        : run<float>(scores, weights, mask, rows, first);
 }
 
 double scale_of(const Tensor& q) { return 1 / std::sqrt(static_cast<double>(q.size(3))); }
@@ -120,7 +120,7 @@ class ProductAttention : public torch::autograd::Function<ProductAttention> {
     const int64_t T = context->saved_data["rows"].toInt();
     const Tensor weights = weights_of(rows, k, saved[3], T, context->saved_data["causal"].toBool());
     Tensor by_scores = torch::matmul(g, v.transpose(2, 3));
-    run(by_scores, weights, {}, T, false);
+    run(by_scores, weights, {}, T, -1);
     const Tensor by_q = torch::matmul(by_scores, k).view(upstream[0].sizes()) * scale_of(k);
     return {by_q, torch::matmul(by_scores.transpose(2, 3), rows), torch::matmul(weights.transpose(2, 3), g), Tensor(),
             Tensor()};
@@ -129,17 +129,43 @@ class ProductAttention : public torch::autograd::Function<ProductAttention> {
  private:
   static Tensor weights_of(const Tensor& rows, const Tensor& k, const Tensor& mask, int64_t T, bool causal) {
     Tensor scores = torch::matmul(rows, k.transpose(2, 3));
-    run(scores, {}, mask.numel() > 0 ? mask : Tensor(), T, causal);
+    run(scores, {}, mask.numel() > 0 ? mask : Tensor(), T, causal ? 0 : -1);
     return scores;
   }
 };
 
+// Without a gradient, some rows after the other: their scores stay in the cache, and causal rows meet few keys in vain.
+Tensor by_blocks_of_rows(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, bool causal) {
+  const int64_t B = q.size(0), H = q.size(1), T = q.size(2), d = q.size(3), K = k.size(1), S = k.size(2), G = H / K;
+  // A product is compiled for each number of keys: there are eight at most.
+  const int64_t keys_unit = std::max(rows_of_block, (T + 7) / 8);
+  const Tensor all_k = k.reshape({B * K, S, d}), all_v = v.reshape({B * K, S, d}),
+               room = torch::empty({B * H * std::min(T, rows_of_block) * S}, q.options());
+  Tensor out = torch::empty({B, T, H, d}, q.options()).transpose(1, 2);  // as the next product reads it
+  for (int64_t first = 0; first < T; first += rows_of_block) {
+    const int64_t n = std::min(rows_of_block, T - first), least = (first + n + keys_unit - 1) / keys_unit * keys_unit,
+                  keys = causal ? std::min(least, S) : S;
+    const Tensor rows = (q.narrow(2, first, n) * scale_of(q)).reshape({B * K, G * n, d});
+    Tensor scores = room.narrow(0, 0, B * H * n * keys).view({B * K, G * n, keys}),
+           weights = scores.view({B, K, G * n, keys});  // in the same place
+    at::bmm_out(scores, rows, all_k.narrow(1, 0, keys).transpose(1, 2));
+    run(weights, {}, mask.defined() ? mask.narrow(2, first, n).narrow(3, 0, keys) : mask, n, causal ? first : -1);
+    out.narrow(2, first, n).copy_(torch::bmm(scores, all_v.narrow(1, 0, keys)).view({B, H, n, d}));
+  }
+  return out;
+}
+
 }  // namespace
+
+bool needs_gradient(const Tensor& q, const Tensor& k, const Tensor& v) {
+  return at::GradMode::is_enabled() && (q.requires_grad() || k.requires_grad() || v.requires_grad());
+}
 
 Tensor product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, bool causal) {
   Tensor given = mask.defined() ? mask.expand({q.size(0), 1, q.size(2), k.size(2)})
                                 : torch::empty({0}, torch::TensorOptions().dtype(torch::kBool));
   if (given.numel() > 0 && given.stride(3) != 1) given = given.contiguous();
+  if (!needs_gradient(q, k, v)) return by_blocks_of_rows(q, k, v, mask.defined() ? given : mask, causal);
   return ProductAttention::apply(q, k, v, given, causal);
 }
 
