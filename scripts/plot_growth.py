@@ -14,9 +14,12 @@ import matplotlib.pyplot as plt  # noqa: E402
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]  # Okabe and Ito
 INK = "#7a7f87"  # read on light and on dark paper
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 source, target = sys.argv[1:]
 with open(source, encoding="utf-8") as lines:
     rows = [row for row in map(json.loads, lines) if row["job"] == "compress" and "error" not in row]
+lengths = sorted({row["context"] for row in rows})
 colors = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor")
 plt.rcParams.update({"axes.prop_cycle": plt.cycler(color=COLORS), "axes.grid": True, "grid.alpha": 0.3, "font.size": 11,
                      "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
@@ -26,7 +29,6 @@ for panel, field, label in zip(panels, ("median_s", "peak_rss_mb"), ("seconds", 
     for method in sorted({row["method"] for row in rows}):
         own = sorted((row["context"], row[field]) for row in rows if row["method"] == method)
         panel.plot(*zip(*own), marker="o", markersize=4, label=method)
-    lengths = sorted({row["context"] for row in rows})
     panel.set(xscale="log", xlabel="tokens of the text", ylabel=label)
     panel.set_xticks(lengths, [f"{n:,}" for n in lengths])
     panel.minorticks_off()
