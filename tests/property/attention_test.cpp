@@ -162,7 +162,7 @@ TEST(Twins, RowsInBfloat16) {
   expect([&] { return swiglu(x); }, [&] { return reference_swiglu(x); });
 }
 
-// Grouped heads, masks of one and of every context, rows and keys on both sides of the vectors' width.
+// Grouped heads, masks of one and of every context, rows and keys on both sides of the vectors' width and of a block.
 TEST(Twins, ProductAttention) {
   for (const auto& [T, S] :
        std::vector<std::pair<int64_t, int64_t>>{{5, 7}, {40, 70}, {33, 33}, {150, 150}, {150, 70}}) {
@@ -187,9 +187,12 @@ TEST(Twins, ProductAttention) {
     const Tensor libtorch = at::scaled_dot_product_attention(q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1));
     EXPECT_LT(largest_difference(product_attention(q, k, v, {}, false), libtorch), 1e-5);
     const auto low = [](const Tensor& t) { return t.to(torch::kBFloat16); };
-    EXPECT_LT(largest_difference(product_attention(low(q), low(k), low(v), {}, true).to(torch::kFloat),
-                                 reference_product_attention(low(q), low(k), low(v), {}, true).to(torch::kFloat)),
-              0.04);  // of entries up to 3: bf16 keeps 8 bits
+    for (const bool gradients : {true, false}) {
+      const at::AutoGradMode mode(gradients);
+      EXPECT_LT(largest_difference(product_attention(low(q), low(k), low(v), {}, true).to(torch::kFloat),
+                                   reference_product_attention(low(q), low(k), low(v), {}, true).to(torch::kFloat)),
+                0.04);  // of entries up to 3: bf16 keeps 8 bits
+    }
   }
   const Tensor nothing = torch::zeros({1, 1, 1, 2}, torch::kBool), one = torch::ones({1, 1, 1, 4}),
                two = torch::ones({1, 1, 2, 4});
