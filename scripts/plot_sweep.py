@@ -24,6 +24,9 @@ import numpy as np  # noqa: E402
 
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A6FD1", "#7F7F7F"]  # Okabe and Ito
 THEMES = {"light": {"ink": "#222222", "grid": "#dddddd"}, "dark": {"ink": "#e6e6e6", "grid": "#444444"}}
+MARKERS = ["o", "s", "^", "D"]  # the next one where the colours begin again
+MEASURES = {"em_percent": "exact match, %", "f1_percent": "F1, %"}
+LONG_TABLE = 24  # rows; longer ones are folded away
 SAMPLES = 1000
 
 STYLE = """
@@ -40,6 +43,7 @@ figure .dark { display: none }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 th:first-child, td:first-child { text-align: left }
+summary { cursor: pointer; font-size: .9rem }
 code { font-size: .85rem; overflow-wrap: anywhere }
 """
 
@@ -84,11 +88,18 @@ def pooled(lines, task):
     return measure_value(name, groups.sum(0)), np.percentile(draws, 2.5), np.percentile(draws, 97.5)
 
 
+def styles(rows):
+    """Colour and marker of each method, the same in all figures; those of the references come last."""
+    is_reference = {method: lines[0]["reference"] for (method, ratio), lines in rows.items() if ratio > 0}
+    return {method: {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i // len(COLORS) % len(MARKERS)]}
+            for i, method in enumerate(sorted(is_reference, key=lambda m: (is_reference[m], m)))}
+
+
 def draw(build, caption, head, rows):
     """A figure in both themes, and its numbers."""
     parts = ["<figure>"]
     for theme, colors in THEMES.items():
-        settings = {"axes.prop_cycle": plt.cycler(color=COLORS), "axes.grid": True, "grid.color": colors["grid"],
+        settings = {"axes.grid": True, "axes.axisbelow": True, "grid.color": colors["grid"],
                     "axes.spines.top": False, "axes.spines.right": False, "font.size": 12, "svg.fonttype": "none",
                     "legend.frameon": False, "svg.hashsalt": "precis"}
         for key in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"):
@@ -102,9 +113,10 @@ def draw(build, caption, head, rows):
         parts.append(f'<div class="{theme}">{svg[svg.index("<svg"):]}</div>')
     parts.append(f"<figcaption>{html.escape(caption)}</figcaption></figure>")
     cells = lambda tag, values: "".join(f"<{tag}>{html.escape(str(v))}</{tag}>" for v in values)  # noqa: E731
+    parts.append(f"<details{' open' if len(rows) <= LONG_TABLE else ''}><summary>Its numbers</summary>")
     parts.append(f'<div class="scroll"><table><tr>{cells("th", head)}</tr>')
     parts += [f"<tr>{cells('td', row)}</tr>" for row in rows]
-    parts.append("</table></div>")
+    parts.append("</table></div></details>")
     return "\n".join(parts)
 
 
@@ -125,11 +137,12 @@ def ratio_axis(ax, ratios):
     ax.minorticks_off()
 
 
-def quality_figure(rows, task):
+def quality_figure(rows, task, style):
     points = {key: pooled(lines, task) for key, lines in rows.items() if task in lines[0]["items"]}
     methods = list(dict.fromkeys(m for m, r in points if r > 0))
     ratios = sorted({r for _, r in points if r > 0}) or [1]
-    name = next(iter(rows.values()))[0]["items"].get(task, {}).get("measure", task)
+    measure = next(iter(rows.values()))[0]["items"].get(task, {}).get("measure", task)
+    name = MEASURES.get(measure, measure.replace("_percent", ", %").replace("_", " "))
 
     def build(ink):
         figure, ax = axes("compression ratio", name)
@@ -137,11 +150,11 @@ def quality_figure(rows, task):
             own = sorted((r, *points[m, r]) for m, r in points if m == method)
             x, y, low, high = zip(*own)
             is_reference = rows[method, x[0]][0]["reference"]
-            line, = ax.plot(x, y, marker="o", linestyle="--" if is_reference else "-", label=method)
-            ax.fill_between(x, low, high, alpha=0.15, color=line.get_color(), linewidth=0)
-        for method, style in (("full", "-."), ("none", ":")):
+            ax.plot(x, y, linestyle="--" if is_reference else "-", label=method, **style[method])
+            ax.fill_between(x, low, high, alpha=0.15, color=style[method]["color"], linewidth=0)
+        for method, dashes in (("full", "-."), ("none", ":")):
             if (method, 0) in points:
-                ax.axhline(points[method, 0][0], color=ink, linestyle=style, linewidth=1, label=method)
+                ax.axhline(points[method, 0][0], color=ink, linestyle=dashes, linewidth=1, label=method)
         ratio_axis(ax, ratios)
         legend_below(ax)
         return figure
@@ -159,7 +172,7 @@ def mean_curve(lines):
     return [(step, *np.mean(v, axis=0)) for step, v in sorted(by_step.items())]
 
 
-def curve_figure(rows, ratio, baseline):
+def curve_figure(rows, ratio, baseline, style):
     curves = {m: mean_curve(lines) for (m, r), lines in rows.items() if r == ratio}
     curves = {m: c for m, c in curves.items() if c}
     if not curves:
@@ -171,10 +184,10 @@ def curve_figure(rows, ratio, baseline):
         figure, ax = axes("seconds of training (without evaluations)", "exact match %")
         for method, curve in curves.items():
             _, seconds, em = zip(*curve)
-            line, = ax.plot(seconds, em, marker="o", markersize=3, label=method)
+            ax.plot(seconds, em, markersize=4, label=method, **style[method])
             reached = next((p for p in curve if best is not None and p[2] >= best), None)
             if reached:
-                ax.axvline(reached[1], color=line.get_color(), linestyle=":", linewidth=1)
+                ax.axvline(reached[1], color=style[method]["color"], linestyle=":", linewidth=1)
         if best is not None:
             ax.axhline(best, color=ink, linestyle="--", linewidth=1, label=f"best of {baseline}")
         legend_below(ax)
@@ -196,7 +209,7 @@ COSTS = [("compress_milliseconds_per_context", "compress, ms a context"),
          ("decode_milliseconds_per_token", "decode, ms a token")]
 
 
-def cost_figure(rows):
+def cost_figure(rows, style):
     rows = {key: lines for key, lines in rows.items() if "cost" in lines[0]["row"]}
     if not rows:
         return ""
@@ -205,17 +218,17 @@ def cost_figure(rows):
     ratios = sorted({r for _, r in rows if r > 0}) or [1]
 
     def build(ink):
-        figure, panels = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
+        figure, panels = plt.subplots(1, 3, figsize=(10, 4.4), layout="constrained")
         for i, (ax, (_, label)) in enumerate(zip(panels, COSTS)):
             for method in methods:
                 own = sorted((r, values[m, r][i]) for m, r in values if m == method)
-                ax.plot(*zip(*own), marker="o", label=method)
+                ax.plot(*zip(*own), label=method, **style[method])
             if ("full", 0) in values and i > 0:
                 ax.axhline(values["full", 0][i], color=ink, linestyle="-.", linewidth=1, label="full")
             ax.set_title(label, fontsize=11)
             ax.set_ylim(bottom=0)
             ratio_axis(ax, ratios)
-        panels[-1].legend(fontsize=9)
+        figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=10)
         return figure
 
     table = [(m, f"{r}x" if r else "", *(f"{v:.2f}" for v in values[m, r]),
@@ -241,6 +254,7 @@ def break_even_figure(rows):
 
     def build(ink):
         figure, ax = axes("questions to one context", "")
+        figure.set_figheight(1 + 0.3 * len(names))
         ax.barh(names, [v or 0 for v in points.values()], color=COLORS[0])
         for i, v in enumerate(points.values()):
             ax.annotate(str(v) if v else "never", (v or 0, i), xytext=(4, 0), textcoords="offset points", va="center",
@@ -260,11 +274,11 @@ def main():
     parser.add_argument("--out", type=pathlib.Path)
     options = parser.parse_args()
     results = read_results(options.folder)
-    environment = results[0]["environment"]
+    environments = collections.Counter(json.dumps(line["environment"]) for line in results)
     body = [f"<h1>{html.escape(options.folder.resolve().name)}</h1>",
             f'<p class="note">{len(results)} rows. Made with <code>precis sweep</code> and <code>'
             f'{html.escape(" ".join(map(str, [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]])))}</code>.<br>'
-            f"<code>{html.escape(json.dumps(environment))}</code></p>"]
+            + "<br>".join(f"{n} rows: <code>{html.escape(e)}</code>" for e, n in environments.items()) + "</p>"]
     for data in dict.fromkeys(line["data"] for line in results):
         rows = collections.defaultdict(list)
         for line in results:
@@ -272,14 +286,15 @@ def main():
                 rows[line["method"], line["ratio"]].append(line)
         rows = dict(sorted(rows.items()))
         suffix = f" on {data}" if data else ""
+        style = styles(rows)
         tasks = sorted({task for lines in rows.values() for task in lines[0]["items"]})
         for task in tasks:
-            body += [f"<h2>{html.escape(task)} against ratio{html.escape(suffix)}</h2>", quality_figure(rows, task)]
+            body += [f"<h2>{html.escape(task)} against ratio{html.escape(suffix)}</h2>", quality_figure(rows, task, style)]
         for ratio in sorted({r for _, r in rows if r > 0}):
-            figure = curve_figure(rows, ratio, options.baseline)
+            figure = curve_figure(rows, ratio, options.baseline, style)
             if figure:
                 body += [f"<h2>Learning at {ratio}x{html.escape(suffix)}</h2>", figure]
-        for title, figure in (("Cost", cost_figure(rows)), ("When compressing pays", break_even_figure(rows))):
+        for title, figure in (("Cost", cost_figure(rows, style)), ("When compressing pays", break_even_figure(rows))):
             if figure:
                 body += [f"<h2>{title}{html.escape(suffix)}</h2>", figure]
     page = ('<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'

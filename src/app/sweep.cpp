@@ -24,8 +24,9 @@ void run_sweep_command(const std::vector<ConfigLayer>& layers, bool list, bool j
                         : key[0] == 'e' ? " (estimated)"
                                         : " of training, by its plan");
       }
-      std::printf("%-40s %-6s %s\n", row["cell"].get<std::string>().c_str(), row["state"].get<std::string>().c_str(),
-                  seconds.c_str());
+      const std::string error = row.value("error", "");
+      std::printf("%-40s %-6s %s%s\n", row["cell"].get<std::string>().c_str(), row["state"].get<std::string>().c_str(),
+                  seconds.c_str(), error.empty() ? "" : cat("; ", split(error, '\n').front()).c_str());
     }
     return;
   }

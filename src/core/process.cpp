@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #if defined(__GLIBC__)
 #include <malloc.h>
@@ -39,6 +40,24 @@ void return_free_memory() {
 #if defined(__GLIBC__)
   malloc_trim(0);
 #endif
+}
+
+std::string command_line() {
+  std::ifstream in("/proc/self/cmdline");
+  std::vector<std::string> words;
+  for (std::string word; std::getline(in, word, '\0');) words.push_back(word);
+  if (!words.empty()) words.front() = std::filesystem::path(words.front()).filename().string();
+  return for_shell(words);
+}
+
+std::string for_shell(const std::vector<std::string>& words) {
+  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+  std::vector<std::string> out;
+  for (const auto& word : words) {
+    const bool is_plain = !word.empty() && word.find_first_not_of(plain) == std::string::npos;
+    out.push_back(is_plain ? word : cat("'", replace_all(word, "'", R"('\'')"), "'"));
+  }
+  return join(out, " ");
 }
 
 ChildResult run_this_program(const std::vector<std::string>& arguments) {

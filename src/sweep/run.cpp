@@ -31,6 +31,18 @@ std::set<std::string> finished_cells(const std::vector<Json>& results) {
   return finished;
 }
 
+// The last failure noted of each cell.
+std::map<std::string, std::string> read_failures(const fs::path& folder) {
+  std::map<std::string, std::string> out;
+  const fs::path file = folder / "failures.jsonl";
+  if (!fs::exists(file)) return out;
+  for (const auto& line : split(read_file(file), '\n')) {
+    const Json failure = Json::parse(line, nullptr, false);  // a torn line says nothing
+    if (failure.is_object()) out[failure.value("cell", "")] = failure.value("error", "");
+  }
+  return out;
+}
+
 // Decoders and tokenizers by where they come from: most cells share one.
 class Models {
  public:
@@ -248,29 +260,46 @@ Json sweep_plan(const std::vector<ConfigLayer>& layers) {
   const fs::path folder = resolve_config(layers).run.dir;
   const std::vector<Json> results = read_sweep_results(folder);
   const auto finished = finished_cells(results);
-  std::map<std::string, std::pair<double, int64_t>> by_method;
+  const auto failures = read_failures(folder);
   std::map<std::string, double> measured;
   for (const Json& line : results) measured[line.at("cell")] = line.at("seconds");
   const std::vector<SweepCell> cells = sweep_cells(layers);
-  for (const auto& cell : cells) {
-    if (!finished.contains(cell.id)) continue;
-    by_method[cell.method].first += measured[cell.id];
-    ++by_method[cell.method].second;
-  }
   const double peak = matrix_peak(resolve_dtype(resolve_config(layers).model.dtype, at::kCPU), at::kCPU);
+  const auto planned = [peak](const SweepCell& cell) {
+    return cell.config.train.max_seconds > 0 ? cell.config.train.max_seconds : planned_seconds(cell.config, peak);
+  };
+  // Seconds that finished cells took and those of their plans: of each method, and of all.
+  struct Experience {
+    double took = 0, planned = 0;
+  };
+  std::map<std::string, Experience> by_method;
+  Experience of_all;
+  for (const auto& cell : cells) {
+    if (cell.method == "references" || !finished.contains(cell.id)) continue;
+    for (Experience* e : {&by_method[cell.method], &of_all}) {
+      e->took += measured[cell.id];
+      e->planned += planned(cell);
+    }
+  }
   Json plan = Json::array();
   for (const auto& cell : cells) {
-    const bool done = finished.contains(cell.id);
-    const auto& [sum, count] = by_method[cell.method];
-    Json row = {{"cell", cell.id}, {"state", done ? "done" : "to do"}};
-    if (done) {
+    const auto failure = failures.find(cell.id);
+    Json row = {{"cell", cell.id}, {"state", "to do"}};
+    if (finished.contains(cell.id)) {
+      row["state"] = "done";
       row["seconds"] = measured[cell.id];
-    } else if (count > 0) {
-      row["estimated_seconds"] = sum / static_cast<double>(count);
-    } else if (cell.config.train.max_seconds > 0 && cell.method != "references") {
-      row["planned_training_seconds"] = cell.config.train.max_seconds;
-    } else if (cell.method != "references") {
-      row["planned_training_seconds"] = planned_seconds(cell.config, peak);
+    } else if (failure != failures.end()) {
+      row["state"] = "failed";
+      row["error"] = failure->second;
+    }
+    if (row["state"] != "done" && cell.method != "references") {
+      const Experience& own = by_method[cell.method];
+      const Experience& e = own.planned > 0 ? own : of_all;
+      if (e.planned > 0) {
+        row["estimated_seconds"] = planned(cell) * e.took / e.planned;
+      } else {
+        row["planned_training_seconds"] = planned(cell);
+      }
     }
     plan.push_back(std::move(row));
   }

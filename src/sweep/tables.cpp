@@ -229,7 +229,9 @@ std::string cost_table(const std::map<std::pair<std::string, int64_t>, Lines>& r
 
 std::string sweep_markdown(const std::vector<Json>& results, const std::string& baseline) {
   std::string text = "# Sweep\n";
-  if (!results.empty()) text += results.front().at("environment").dump() + "\n";
+  std::map<std::string, int64_t> environments;  // and the rows made in each
+  for (const Json& line : results) ++environments[line.at("environment").dump()];
+  for (const auto& [environment, rows] : environments) text += cat("- ", rows, " rows: ", environment, "\n");
   for (const auto& data : distinct(results, "data")) {
     const auto rows = by_method(results, data);
     if (!data.empty()) text += cat("\n## ", data, "\n");

@@ -10,6 +10,7 @@
 #include "precis/config/schema.h"
 #include "precis/core/error.h"
 #include "precis/core/log.h"
+#include "precis/core/process.h"
 #include "precis/core/strings.h"
 #include "precis/nn/device.h"
 
@@ -56,10 +57,10 @@ std::string checkpoint_name(int64_t step) {
 
 Json environment_json(const Config& config) {
   const at::Device device(config.model.device);
-  Json out = {{"precis", PRECIS_VERSION},        {"git_revision", PRECIS_REVISION},
-              {"libtorch", TORCH_VERSION},       {"processor", device_name(torch::kCPU)},
-              {"device", config.model.device},   {"dtype", c10::toString(resolve_dtype(config.model.dtype, device))},
-              {"threads", at::get_num_threads()}};
+  Json out = {{"precis", PRECIS_VERSION},         {"git_revision", PRECIS_REVISION},
+              {"libtorch", TORCH_VERSION},        {"processor", device_name(torch::kCPU)},
+              {"device", config.model.device},    {"dtype", c10::toString(resolve_dtype(config.model.dtype, device))},
+              {"threads", at::get_num_threads()}, {"command", command_line()}};
   if (!device.is_cpu()) out["gpu"] = device_name(device);
   return out;
 }

@@ -90,7 +90,7 @@ cat > sweep.json <<'END'
 END
 expect 0 'pic-16x-seed-1 .*to do' "$precis" sweep --config sweep.json --list
 expect 0 'Difference to icae' "$precis" sweep --config sweep.json
-expect 0 '"threads":1' tail -n 1 sweep/results.jsonl
+expect 0 '"threads":1,"command":"precis sweep --config sweep.json"' tail -n 1 sweep/results.jsonl
 expect 0 '"done_now":0' "$precis" sweep --config sweep.json --json
 expect 0 'icae-4x-seed-1 .*done' "$precis" sweep --config sweep.json --list
 expect 0 '"kind": "sweep"' "$precis" inspect sweep

@@ -272,6 +272,18 @@ TEST_F(Sweeps, EveryCellIsDoneOnceAndAgainTheSame) {
   EXPECT_TRUE(plan[8].contains("estimated_seconds"));
 }
 
+TEST_F(Sweeps, WhatIsToDoIsEstimatedByWhatTookItsTime) {
+  const std::string pic = R"(sweep.methods=[{"name":"pic","set":["compressor.method=pic","compressor.lora.rank=2"]})";
+  sweep("a", {pic + "]", "sweep.ratios=4"});
+  const Json plan = sweep_plan(layers(
+      "a", {pic + R"(,{"name":"long","set":["compressor.method=pic","compressor.lora.rank=2","train.steps=8"]}])",
+            "sweep.ratios=4", "sweep.seeds=1,2"}));
+  ASSERT_EQ(plan.size(), 5u);  // references; pic and long with seed 1, then with seed 2
+  const double took = plan[1]["seconds"];
+  EXPECT_NEAR(plan[3]["estimated_seconds"], took, 1e-6 * took);
+  EXPECT_NEAR(plan[2]["estimated_seconds"], 2 * took, 1e-6 * took);  // twice the steps of what took so long
+}
+
 TEST_F(Sweeps, ATornLineIsDoneAgainAndWhatIsBrokenInTheMiddleIsNamed) {
   sweep("a");
   const auto whole = scores("a");
@@ -294,6 +306,9 @@ TEST_F(Sweeps, AFailedCellIsReportedAndTheRestGoesOn) {
   EXPECT_EQ(outcome.done_now, 3);
   const std::string failures = read_file(folder / "a" / "failures.jsonl");
   EXPECT_NE(failures.find("bad-4x-seed-1"), std::string::npos) << failures;
+  const Json plan = sweep_plan(layers("a", {broken}));
+  EXPECT_EQ(plan[1]["state"], "failed");
+  EXPECT_NE(plan[1]["error"].get<std::string>().find("transport window"), std::string::npos) << plan[1];
 }
 
 TEST_F(Sweeps, TwoThatShareAFolderDoNoCellTwice) {

@@ -8,6 +8,7 @@
 #include "precis/core/file.h"
 #include "precis/core/hash.h"
 #include "precis/core/json.h"
+#include "precis/core/process.h"
 #include "precis/core/random.h"
 #include "precis/core/strings.h"
 #include "precis/core/unpack.h"
@@ -33,6 +34,11 @@ TEST(Strings, NearestWordFindsTypos) {
 TEST(Strings, ReplaceAllDoesNotSearchItsOwnInsertions) { EXPECT_EQ(replace_all("aXa", "X", "XX"), "aXXa"); }
 
 TEST(Strings, ExcerptNeverCutsACharacter) { EXPECT_EQ(excerpt("ab\xC3\xA9", 3), "ab..."); }
+
+TEST(Process, SaysHowItWasCalledAsAShellWouldReadIt) {
+  EXPECT_EQ(command_line().rfind("precis_tests", 0), 0u) << command_line();
+  EXPECT_EQ(for_shell({"precis", "a=b/c.json", "", "it's [1]"}), R"(precis a=b/c.json '' 'it'\''s [1]')");
+}
 
 TEST(Files, AtomicWriteLeavesTheOldFileWhenFillingFails) {
   const TemporaryFolder folder;

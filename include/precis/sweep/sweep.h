@@ -35,8 +35,10 @@ struct SweepOutcome {
 // is written to failures.jsonl and the rest goes on; cells that another process is at are waited for.
 SweepOutcome run_sweep(const std::vector<ConfigLayer>& layers, const CompressorRegistry& registry);
 
-// The plan as rows: id, state (done, failed, to do), seconds (measured, or estimated from finished cells of the same
-// method, or that of its training's plan).
+// The plan as rows: `cell`, `state` (done, failed, to do), the last `error` of a failed one, and `seconds` of a
+// finished one. Of the others `estimated_seconds`, by what finished cells of the same method, or else of any, took in
+// terms of their plans; before there are any, `planned_training_seconds`, for contexts and tasks of the greatest
+// length.
 Json sweep_plan(const std::vector<ConfigLayer>& layers);
 
 // The tables of a sweep, from its results alone. `baseline`: the method that time to target is measured against, or "".
