@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Draws a sweep: report.html, self-contained, from results.jsonl alone.
 
-  scripts/plot_sweep.py SWEEP_FOLDER [--baseline METHOD] [--out FILE]
+  scripts/plot_sweep.py SWEEP_FOLDER [--methods NAMES] [--baseline METHOD] [--out FILE.html | FILE.svg]
 
 Quality against ratio, quality against training time with the time-to-target marks, cost against ratio, and after how
 many questions compressing a context pays. Every figure comes light and dark, with its numbers as a table below it.
+A FILE.svg is quality against ratio alone, in ink for either paper.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A6FD1", "#7F7F7F"]  # Okabe and Ito
+EITHER = {"ink": "#7a7f87", "grid": "#7a7f8755"}
 THEMES = {"light": {"ink": "#222222", "grid": "#dddddd"}, "dark": {"ink": "#e6e6e6", "grid": "#444444"}}
 MARKERS = ["o", "s", "^", "D"]  # the next one where the colours begin again
 MEASURES = {"em_percent": "exact match, %", "f1_percent": "F1, %"}
@@ -95,21 +97,25 @@ def styles(rows):
             for i, method in enumerate(sorted(is_reference, key=lambda m: (is_reference[m], m)))}
 
 
+def svg_of(build, colors):
+    settings = {"axes.grid": True, "axes.axisbelow": True, "grid.color": colors["grid"], "axes.spines.top": False,
+                "axes.spines.right": False, "font.size": 12, "svg.fonttype": "none", "legend.frameon": False,
+                "svg.hashsalt": "precis"}
+    for key in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"):
+        settings[key] = colors["ink"]
+    with plt.rc_context(settings):
+        figure = build(colors["ink"])
+        out = io.StringIO()
+        figure.savefig(out, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
+        plt.close(figure)
+    return out.getvalue()
+
+
 def draw(build, caption, head, rows):
     """A figure in both themes, and its numbers."""
     parts = ["<figure>"]
     for theme, colors in THEMES.items():
-        settings = {"axes.grid": True, "axes.axisbelow": True, "grid.color": colors["grid"],
-                    "axes.spines.top": False, "axes.spines.right": False, "font.size": 12, "svg.fonttype": "none",
-                    "legend.frameon": False, "svg.hashsalt": "precis"}
-        for key in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"):
-            settings[key] = colors["ink"]
-        with plt.rc_context(settings):
-            figure = build(colors["ink"])
-            out = io.StringIO()
-            figure.savefig(out, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
-            plt.close(figure)
-        svg = out.getvalue()
+        svg = svg_of(build, colors)
         parts.append(f'<div class="{theme}">{svg[svg.index("<svg"):]}</div>')
     parts.append(f"<figcaption>{html.escape(caption)}</figcaption></figure>")
     cells = lambda tag, values: "".join(f"<{tag}>{html.escape(str(v))}</{tag}>" for v in values)  # noqa: E731
@@ -138,6 +144,7 @@ def ratio_axis(ax, ratios):
 
 
 def quality_figure(rows, task, style):
+    """What `draw` takes."""
     points = {key: pooled(lines, task) for key, lines in rows.items() if task in lines[0]["items"]}
     methods = list(dict.fromkeys(m for m, r in points if r > 0))
     ratios = sorted({r for _, r in points if r > 0}) or [1]
@@ -160,8 +167,9 @@ def quality_figure(rows, task, style):
         return figure
 
     table = [(m, f"{r}x" if r else "", len(rows[m, r]), *(f"{v:.1f}" for v in points[m, r])) for m, r in points]
-    return draw(build, f"{name} against ratio; bands and brackets are 95 % bootstrap intervals over contexts, seeds "
-                "pooled; dashed: references without training.", ["method", "ratio", "seeds", name, "low", "high"], table)
+    caption = (f"{name} against ratio; bands and brackets are 95 % bootstrap intervals over contexts, seeds pooled; "
+               "dashed: references without training.")
+    return build, caption, ["method", "ratio", "seeds", name, "low", "high"], table
 
 
 def mean_curve(lines):
@@ -267,13 +275,28 @@ def break_even_figure(rows):
                 [(m, f"{r}x", v if v else "never") for (m, r), v in points.items()])
 
 
+def write(path, text):
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+    print(path)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--baseline", default="icae", help="method whose best score time to target is measured against")
+    parser.add_argument("--methods", help="only these, separated by commas; references are always shown")
     parser.add_argument("--out", type=pathlib.Path)
     options = parser.parse_args()
     results = read_results(options.folder)
+    if options.methods:
+        wanted = options.methods.split(",")
+        unknown = set(wanted) - {line["method"] for line in results}
+        if unknown:
+            sys.exit(f"plot_sweep: no results of {', '.join(sorted(unknown))} in {options.folder}")
+        results = [line for line in results if line["reference"] or line["method"] in wanted]
+    out = options.out or options.folder / "report.html"
     environments = collections.Counter(json.dumps(line["environment"]) for line in results)
     body = [f"<h1>{html.escape(options.folder.resolve().name)}</h1>",
             f'<p class="note">{len(results)} rows. Made with <code>precis sweep</code> and <code>'
@@ -289,7 +312,10 @@ def main():
         style = styles(rows)
         tasks = sorted({task for lines in rows.values() for task in lines[0]["items"]})
         for task in tasks:
-            body += [f"<h2>{html.escape(task)} against ratio{html.escape(suffix)}</h2>", quality_figure(rows, task, style)]
+            figure = quality_figure(rows, task, style)
+            if out.suffix == ".svg":
+                return write(out, svg_of(figure[0], EITHER))
+            body += [f"<h2>{html.escape(task)} against ratio{html.escape(suffix)}</h2>", draw(*figure)]
         for ratio in sorted({r for _, r in rows if r > 0}):
             figure = curve_figure(rows, ratio, options.baseline, style)
             if figure:
@@ -300,11 +326,7 @@ def main():
     page = ('<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1"><title>precis sweep</title>'
             f"<style>{STYLE}</style></head><body>\n" + "\n".join(body) + "\n</body></html>\n")
-    out = options.out or options.folder / "report.html"
-    temporary = out.with_name(f".{out.name}.tmp")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(out)
-    print(out)
+    write(out, page)
 
 
 if __name__ == "__main__":
