@@ -217,8 +217,8 @@ class CommandLine {
 
   void add_pretrain() {
     PretrainOptions& o = pretrain_.options;
-    CLI::App& command = add("pretrain", "train a small decoder of your own on generated passages, from nothing",
-                            [this] { run_pretrain(pretrain_); });
+    CLI::App& command =
+        add("pretrain", "train a small decoder of your own on generated passages", [this] { run_pretrain(pretrain_); });
     command.add_option("--out", pretrain_.out, "Hugging Face folder to make; one that was begun is gone on with")
         ->required();
     const CLI::Range positive(int64_t{1}, int64_t{1} << 30);
@@ -231,6 +231,8 @@ class CommandLine {
         ->check(positive);
     command.add_option("--steps", o.steps, "optimiser steps")->check(positive);
     command.add_option("--batch", o.batch, "passages a step")->check(positive);
+    command.add_option("--entities", o.entities, "a context has 1 to so many passages")->check(CLI::Range(1, 100));
+    command.add_option("--start-from", o.start_from, "go on from this decoder, made by the same command");
     command.add_option("--learning-rate", o.learning_rate, "peak learning rate");
     command.add_option("--answer-weight", o.answer_weight, "weight of an answer's tokens in the loss; others weigh 1");
     command.add_option("--seed", o.seed, "of initial values and passages");

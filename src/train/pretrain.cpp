@@ -19,6 +19,7 @@
 #include "precis/text/tokenizer.h"
 #include "precis/text/train_sentencepiece.h"
 #include "precis/train/adamw.h"
+#include "precis/weights/checkpoint.h"
 
 namespace precis {
 namespace fs = std::filesystem;
@@ -87,17 +88,38 @@ TensorMap initial_tensors(const DecoderConfig& c, uint64_t seed) {
   return out;
 }
 
-// Text `index` of the endless stream: a passage, then its questions with answers; both stocks of invented names in
-// turn.
+// Text `index` of the endless stream: passages, then questions with answers; both stocks of invented names in turn.
 Passage passage_of(const PretrainOptions& o, int64_t index) {
-  const SynthOptions synth{
-      .questions = o.questions, .seed = o.seed + 1000003, .split = index % 2 == 0 ? "train" : "eval"};
+  const SynthOptions synth{.questions = o.questions,
+                           .entities = Random(o.seed, "entities", static_cast<uint64_t>(index)).between(1, o.entities),
+                           .seed = o.seed + 1000003,
+                           .split = index % 2 == 0 ? "train" : "eval"};
   return synth_passage(synth, index);
+}
+
+// With the shape of the decoder that the training starts from.
+PretrainOptions with_shape(PretrainOptions o) {
+  if (o.start_from.empty()) return o;
+  const fs::path file = fs::path(o.start_from) / "training.json";
+  if (!fs::exists(file)) {
+    throw Error({.what = "no decoder that precis pretrain has finished",
+                 .where = o.start_from,
+                 .expected = "a folder with training.json"});
+  }
+  const Json made = json_get<Json>(read_json(file), "options", file.string());
+  for (auto& [key, value] : {std::pair{"hidden", &o.hidden},
+                             {"layers", &o.layers},
+                             {"heads", &o.heads},
+                             {"kv_heads", &o.kv_heads},
+                             {"intermediate", &o.intermediate},
+                             {"vocabulary", &o.vocabulary}})
+    *value = json_get<int64_t>(made, key, file.string());
+  return o;
 }
 
 class Pretraining {
  public:
-  Pretraining(const PretrainOptions& options, const fs::path& folder) : o_(options), folder_(folder) {
+  Pretraining(const PretrainOptions& options, const fs::path& folder) : o_(with_shape(options)), folder_(folder) {
     if (o_.hidden % o_.heads != 0 || o_.heads % o_.kv_heads != 0) {
       throw Error({.what = "heads do not divide the width",
                    .where = "pretrain",
@@ -113,6 +135,10 @@ class Pretraining {
     write_tokenizer();
     config_ = decoder_config_from_hugging_face(model_config(o_, tokenizer_->eos_id), "pretrain");
     tensors_ = initial_tensors(config_, o_.seed);
+    if (!o_.start_from.empty()) {
+      const auto start = open_hugging_face_checkpoint(o_.start_from);
+      for (auto& [name, tensor] : tensors_) tensor = start->tensor(name, tensor.sizes()).to(torch::kFloat).clone();
+    }
     TensorMap trained;
     for (auto& [name, tensor] : tensors_) {
       if (tensor.dim() == 2) trained[name] = tensor.requires_grad_();
@@ -147,14 +173,9 @@ class Pretraining {
   }
 
   void write_tokenizer() {
-    std::vector<std::string> texts;
-    for (int64_t i = 0; i < 4000; ++i) {
-      const Passage passage = passage_of(o_, i);
-      texts.push_back(passage.context);
-      for (const auto& question : passage.questions)
-        texts.push_back(cat("\nQuestion: ", question.text, "\nAnswer: ", question.answers[0]));
-    }
-    write_file_atomically(folder_ / "tokenizer.model", train_sentencepiece(texts, o_.vocabulary));
+    write_file_atomically(folder_ / "tokenizer.model", o_.start_from.empty()
+                                                           ? trained_tokenizer()
+                                                           : read_file(fs::path(o_.start_from) / "tokenizer.model"));
     write_json(
         folder_ / "tokenizer_config.json",
         {{"tokenizer_class", "LlamaTokenizer"}, {"bos_token", "<s>"}, {"eos_token", "</s>"}, {"add_bos_token", true}});
@@ -162,6 +183,17 @@ class Pretraining {
     write_json(folder_ / "generation_config.json",
                {{"bos_token_id", tokenizer_->bos_id}, {"eos_token_id", tokenizer_->eos_id}});
     write_json(folder_ / "config.json", model_config(o_, tokenizer_->eos_id));
+  }
+
+  std::string trained_tokenizer() const {
+    std::vector<std::string> texts;
+    for (int64_t i = 0; i < 4000; ++i) {
+      const Passage passage = passage_of(o_, i);
+      texts.push_back(passage.context);
+      for (const auto& question : passage.questions)
+        texts.push_back(cat("\nQuestion: ", question.text, "\nAnswer: ", question.answers[0]));
+    }
+    return train_sentencepiece(texts, o_.vocabulary);
   }
 
   // Rows of tokens, what each has to predict, and how much that weighs.
@@ -301,19 +333,22 @@ class Pretraining {
 }  // namespace
 
 Json to_json(const PretrainOptions& o) {
-  return {{"hidden", o.hidden},
-          {"layers", o.layers},
-          {"heads", o.heads},
-          {"kv_heads", o.kv_heads},
-          {"intermediate", o.intermediate},
-          {"vocabulary", o.vocabulary},
-          {"steps", o.steps},
-          {"batch", o.batch},
-          {"warmup_steps", o.warmup_steps},
-          {"questions", o.questions},
-          {"learning_rate", o.learning_rate},
-          {"answer_weight", o.answer_weight},
-          {"seed", o.seed}};
+  Json out = {{"hidden", o.hidden},
+              {"layers", o.layers},
+              {"heads", o.heads},
+              {"kv_heads", o.kv_heads},
+              {"intermediate", o.intermediate},
+              {"vocabulary", o.vocabulary},
+              {"steps", o.steps},
+              {"batch", o.batch},
+              {"warmup_steps", o.warmup_steps},
+              {"questions", o.questions},
+              {"learning_rate", o.learning_rate},
+              {"answer_weight", o.answer_weight},
+              {"seed", o.seed}};
+  if (o.entities != 1) out["entities"] = o.entities;  // absent from folders made before they were options
+  if (!o.start_from.empty()) out["start_from"] = o.start_from;
+  return out;
 }
 
 Json pretrain(const PretrainOptions& options, const fs::path& folder) { return Pretraining(options, folder).run(); }
