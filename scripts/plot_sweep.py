@@ -306,7 +306,10 @@ def main():
         rows = collections.defaultdict(list)
         for line in results:
             if line["data"] == data:
-                rows[line["method"], line["ratio"]].append(line)
+                own = rows[line["method"], line["ratio"]]
+                if line["reference"]:  # it has no seeds: the newest
+                    own.clear()
+                own.append(line)
         rows = dict(sorted(rows.items()))
         suffix = f" on {data}" if data else ""
         style = styles(rows)

@@ -71,17 +71,20 @@ std::vector<SweepCell> sweep_cells(const std::vector<ConfigLayer>& layers) {
     cells.push_back(std::move(cell));
   };
   const std::vector<SweepChoice> data = grid.data.empty() ? std::vector<SweepChoice>{{}} : grid.data;
-  for (const auto& set : data) {
+  const auto shown = [](const std::vector<int64_t>& of) {
+    std::vector<std::string> out;
+    for (const int64_t r : of) out.push_back(cat(r));
+    return join(out, "+") + "x";
+  };
+  for (const auto& set : data) {  // with their ratios, so that a grid of more ratios gets theirs too
     if (!base.eval.references.empty())
-      add({.id = "references", .method = "references", .ratios = grid.ratios}, nullptr, set);
+      add({.id = "references-" + shown(grid.ratios), .method = "references", .ratios = grid.ratios}, nullptr, set);
   }
   for (const int64_t seed : grid.seeds) {
     for (const auto& set : data) {
       for (const auto& method : grid.methods) {
         for (const auto& ratio : ratios) {
-          std::vector<std::string> shown;
-          for (const int64_t r : ratio) shown.push_back(cat(r));
-          add({.id = cat(method.name, "-", join(shown, "+"), "x-seed-", seed),
+          add({.id = cat(method.name, "-", shown(ratio), "-seed-", seed),
                .method = method.name,
                .ratios = ratio,
                .seed = seed},

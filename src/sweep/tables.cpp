@@ -22,11 +22,14 @@ std::vector<std::string> distinct(const std::vector<Json>& results, const char* 
   return out;
 }
 
-// The lines of one data set by method and ratio: a line per seed.
+// The lines of one data set by method and ratio: a line per seed; of a reference, which has none, the newest.
 std::map<std::pair<std::string, int64_t>, Lines> by_method(const std::vector<Json>& results, const std::string& data) {
   std::map<std::pair<std::string, int64_t>, Lines> out;
   for (const Json& line : results) {
-    if (line.at("data") == data) out[{line.at("method"), line.at("ratio")}].push_back(&line);
+    if (line.at("data") != data) continue;
+    Lines& lines = out[{line.at("method"), line.at("ratio")}];
+    if (line.at("reference")) lines.clear();
+    lines.push_back(&line);
   }
   return out;
 }

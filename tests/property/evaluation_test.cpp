@@ -277,6 +277,16 @@ TEST_F(Sweeps, EveryCellIsDoneOnceAndAgainTheSame) {
   EXPECT_TRUE(plan[8].contains("estimated_seconds"));
 }
 
+TEST_F(Sweeps, AGridOfMoreRatiosGetsTheirReferencesToo) {
+  const std::string few =
+      R"(sweep.methods=[{"name":"icae","set":["compressor.method=icae","compressor.lora.rank=2"]}])";
+  sweep("a", {few, "sweep.ratios=4"});
+  EXPECT_EQ(sweep("a", {few}).done_now, 2);  // the references and the cell of 8x
+  const std::string tables = read_file(folder / "a" / "results.md");
+  for (const char* row : {"| truncate | 4x | 1 |", "| truncate | 8x | 1 |", "| full |  | 1 |"})
+    EXPECT_NE(tables.find(row), std::string::npos) << row << "\n" << tables;
+}
+
 TEST_F(Sweeps, WhatIsToDoIsEstimatedByWhatTookItsTime) {
   const std::string pic = R"(sweep.methods=[{"name":"pic","set":["compressor.method=pic","compressor.lora.rank=2"]})";
   sweep("a", {pic + "]", "sweep.ratios=4"});
