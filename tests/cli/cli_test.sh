@@ -72,10 +72,10 @@ expect 0 'parameters, 6 steps' "$precis" pretrain --out small "${tiny[@]}" --ste
 expect 2 'a decoder with other options' "$precis" pretrain --out small "${tiny[@]}" --steps 7
 expect 2 'heads do not divide' "$precis" pretrain --out small2 --hidden 33 --heads 2 --steps 6
 expect 0 '"family": "llama"' "$precis" inspect small
-expect 0 'parameters, 2 steps' "$precis" pretrain --out further --start-from small --entities 2 --batch 4 --steps 2
-expect 0 '"vocabulary": 512' cat further/training.json
-expect 0 '' cmp small/tokenizer.model further/tokenizer.model
-expect 2 'no decoder that precis pretrain has finished' "$precis" pretrain --out further2 --start-from nowhere --steps 2
+expect 0 'parameters, 2 steps' "$precis" pretrain --out longer --start-from small --entities 2 --batch 4 --steps 2
+expect 0 '"vocabulary": 512' cat longer/training.json
+expect 0 '' cmp small/tokenizer.model longer/tokenizer.model
+expect 2 'no decoder that precis pretrain has finished' "$precis" pretrain --out longer2 --start-from nowhere --steps 2
 expect 0 '80 steps' "$precis" pretrain --out whole "${tiny[@]}" --steps 80 --threads 1
 "$precis" --quiet pretrain --out broken "${tiny[@]}" --steps 80 --threads 1 >/dev/null 2>&1 &
 pid=$!
