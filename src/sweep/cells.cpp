@@ -17,10 +17,12 @@ void require_names(const std::vector<SweepChoice>& choices, const std::string& w
   for (const auto& choice : choices) {
     const bool is_plain = choice.name.find_first_not_of(
                               "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == std::string::npos;
-    if (choice.name.empty() || !is_plain || choice.name == "references")
+    static const std::set<std::string> taken = {"references", "full",           "none",
+                                                "truncate",   "truncate-first", "untrained-mean-pool"};
+    if (choice.name.empty() || !is_plain || taken.contains(choice.name))
       throw Error({.what = "not a name for a part of the grid",
                    .where = where,
-                   .expected = "letters, digits, '.', '_' and '-'",
+                   .expected = "letters, digits, '.', '_' and '-', and no reference's name",
                    .found = choice.name});
     if (!names.insert(choice.name).second)
       throw Error({.what = "two parts of the grid have one name", .where = where, .found = choice.name});

@@ -362,6 +362,8 @@ TEST_F(Sweeps, AGridWithoutCellsOrWithTwoOfOneNameIsRefused) {
   EXPECT_NE(error_of([&] { sweep("a", {R"(sweep.methods=[{"name":"x"},{"name":"x"}])"}); }).find("one name"),
             std::string::npos);
   EXPECT_NE(error_of([&] { sweep("a", {R"(sweep.methods=[{"name":"a/b"}])"}); }).find("a/b"), std::string::npos);
+  EXPECT_NE(error_of([&] { sweep("a", {R"(sweep.methods=[{"name":"full"}])"}); }).find("no reference's name"),
+            std::string::npos);
 }
 
 }  // namespace
