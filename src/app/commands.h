@@ -47,6 +47,13 @@ struct PretrainCommand {
 };
 void run_pretrain(const PretrainCommand& command);
 
+struct TrainTokenizerCommand {
+  std::vector<std::string> sources;
+  std::string out, field = "text";
+  int64_t vocabulary = 4096, bytes = 50000;
+};
+void run_train_tokenizer(const TrainTokenizerCommand& command);
+
 struct CompressCommand {
   RunOptions run;
   std::string text, jsonl, append, out, text_field = "text", id_field = "id", store;

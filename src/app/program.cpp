@@ -44,6 +44,7 @@ class CommandLine {
     add_inspect();
     add_prepare();
     add_pretrain();
+    add_train_tokenizer();
     add_synth();
     add_import();
     add_export();
@@ -218,8 +219,9 @@ class CommandLine {
   void add_pretrain() {
     PretrainOptions& o = pretrain_.options;
     CLI::App& command =
-        add("pretrain", "train a small decoder of your own on generated passages", [this] { run_pretrain(pretrain_); });
-    command.add_option("--out", pretrain_.out, "Hugging Face folder to make; one that was begun is gone on with")
+        add("pretrain", "train a small decoder of your own on generated passages or on a corpus",
+            [this] { run_pretrain(pretrain_); });
+    command.add_option("--out", pretrain_.out, "Hugging Face folder to make; an interrupted training resumes")
         ->required();
     const CLI::Range positive(int64_t{1}, int64_t{1} << 30);
     command.add_option("--hidden", o.hidden, "width")->check(positive);
@@ -230,13 +232,35 @@ class CommandLine {
     command.add_option("--vocabulary", o.vocabulary, "pieces of the tokenizer, which is trained first")
         ->check(positive);
     command.add_option("--steps", o.steps, "optimiser steps")->check(positive);
-    command.add_option("--batch", o.batch, "passages a step")->check(positive);
+    command.add_option("--batch", o.batch, "contexts a step, over all processes")->check(positive);
+    command.add_option("--corpus", o.corpus, "folder made by precis prepare; without it: generated passages");
+    command.add_option("--tokenizer", o.tokenizer, "the SentencePiece tokenizer it was prepared with");
+    command.add_option("--held-out", o.held_out, "prepared folder whose first 64 windows are measured on");
+    command.add_option("--context", o.context, "tokens of a row of the corpus")->check(CLI::Range(2, 1024));
+    command.add_option("--dtype", o.dtype, "of products: float32 or bfloat16; weights are kept in float32")
+        ->check(CLI::IsMember({"float32", "bfloat16"}));
+    command.add_option("--eval-interval", o.eval_interval, "steps between measurements on held-out text")
+        ->check(positive);
+    command.add_option("--save-interval", o.save_interval, "steps between checkpoints")->check(positive);
     command.add_option("--entities", o.entities, "a context has 1 to so many passages")->check(CLI::Range(1, 100));
     command.add_option("--start-from", o.start_from, "go on from this decoder, made by the same command");
     command.add_option("--learning-rate", o.learning_rate, "peak learning rate");
     command.add_option("--answer-weight", o.answer_weight, "weight of an answer's tokens in the loss; others weigh 1");
     command.add_option("--seed", o.seed, "of initial values and passages");
     command.add_option("--threads", pretrain_.threads, "processor threads; 0: all")->check(CLI::Range(0, 1024));
+  }
+
+  void add_train_tokenizer() {
+    CLI::App& command = add("train-tokenizer", "train a SentencePiece tokenizer (byte-pair encoding) on running text",
+                            [this] { run_train_tokenizer(train_tokenizer_); });
+    command.add_option("sources", train_tokenizer_.sources, "files, folders or globs, as of precis prepare")
+        ->required();
+    command.add_option("--out", train_tokenizer_.out, "folder to make: tokenizer.model, tokenizer_config.json")
+        ->required();
+    command.add_option("--vocabulary", train_tokenizer_.vocabulary, "pieces")->check(CLI::Range(260, 1 << 20));
+    command.add_option("--bytes-per-document", train_tokenizer_.bytes, "what is read of each document, from its start")
+        ->check(CLI::Range(1, 1 << 30));
+    command.add_option("--field", train_tokenizer_.field, "of jsonl lines: the string that is the text");
   }
 
   void add_synth() {
@@ -314,6 +338,7 @@ class CommandLine {
   SynthOptions synth_;
   PrepareCommand prepare_;
   PretrainCommand pretrain_;
+  TrainTokenizerCommand train_tokenizer_;
   CompressCommand compress_;
   GenerateCommand generate_;
   ImportCommand import_;

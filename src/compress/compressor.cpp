@@ -132,7 +132,7 @@ LossSum decoder_loss(const Decoder& decoder, const DecoderInput& input) {
   const Tensor labels = input.labels.flatten(), supervised = labels.ne(-100).nonzero().squeeze(1);
   const Tensor targets = labels.index_select(0, supervised).to(decoder.device());
   const Tensor rows = decoder.hidden(input).flatten(0, 1).index_select(0, supervised.to(decoder.device()));
-  return {linear_cross_entropy_sum(rows, decoder.classifier(), targets), supervised.size(0)};
+  return {linear_cross_entropy_sum(rows, decoder.classifier(), targets), static_cast<double>(supervised.size(0))};
 }
 
 }  // namespace precis

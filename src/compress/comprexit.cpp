@@ -12,7 +12,7 @@ namespace precis {
 namespace {
 
 void check_fields(const CompressorConfig& c) {
-  require_sequential_embedding(c);
+  require_embedding_by_runs(c);
   for (const int64_t ratio : c.ratio.values) {
     if (ratio <= c.comprexit.window) continue;
     throw Error({.what = "the ratio is larger than the transport window",
@@ -37,6 +37,7 @@ Comprexit::Comprexit(const CompressorConfig& c, const Surroundings& surroundings
   }
   gate_ = std::make_shared<DepthwiseGate>(layers_ + 1, D, c.comprexit.gate_width, c.comprexit.gate_temperature,
                                           generator());
+  if (c.comprexit.value_init == "identity") gate_->begin_as_identity();
   register_module("gate", gate_);
   const TransportOptions options{.window = c.comprexit.window,
                                  .ratio = c.ratio,
@@ -44,11 +45,14 @@ Comprexit::Comprexit(const CompressorConfig& c, const Surroundings& surroundings
                                  .iterations = c.comprexit.sinkhorn_iterations,
                                  .epsilon = c.comprexit.epsilon,
                                  .mass_floor = c.comprexit.mass_floor,
-                                 .mass_temperature = c.comprexit.mass_temperature};
+                                 .mass_temperature = c.comprexit.mass_temperature,
+                                 .locality = c.comprexit.locality,
+                                 .identity = c.comprexit.value_init == "identity"};
   transport_ = std::make_shared<WidthwiseTransport>(D, options, generator());
   for (const auto& part : transport_->named_children())
     register_module(part.key(), part.value());  // "cost", "mass", "value"
   if (c.projector == "mlp") projector_ = register_module("projector", Projector::xavier(D, generator()));
+  if (c.projector == "residual") projector_ = register_module("projector", Projector::zero(D, generator()));
 }
 
 void Comprexit::set_ratio(int64_t ratio) {
@@ -84,10 +88,17 @@ Memory Comprexit::remember(const TokenBatch& context, const Moved& moved, Slots&
   std::vector<int64_t> slots;
   for (int64_t i = 0; i < moved.batch.ids.size(0); ++i)
     slots.push_back(transport_->slots_of(moved.batch.lengths[i].item<int64_t>()));
-  Memory memory = empty_memory(context, {.before = decoder_bos_ ? 1 : 0});
+  const bool sequential = config().positions == "sequential";
+  Memory memory =
+      empty_memory(context, {.next = sequential ? MemoryPlacement::Next::rows : MemoryPlacement::Next::source,
+                             .before = decoder_bos_ ? 1 : 0});
   source = place_slots(memory, moved.batch, slots, t.plan.size(1) * t.plan.size(3));
   const Tensor rows = gather_entries(t.slots.flatten(1, 2), source);
-  memory.content = EmbeddingMemory{projector_ ? projector_->forward(rows) : rows, rows};
+  memory.content = EmbeddingMemory{projected(config(), projector_.get(), rows, rows), rows};
+  if (!sequential) {
+    place_at_runs(memory, moved.batch, slots,
+                  [&](int64_t slot, int64_t length) { return std::min(transport_->end_of_run(slot), length); });
+  }
   place_memory(memory);
   return memory;
 }
@@ -122,7 +133,8 @@ Comprexit::Explanation Comprexit::explain(const TokenBatch& context) const {
 DecoderInput Comprexit::prompt(const Memory& memory, const TaskTokens& task) const {
   if (task.task == Task::ae)
     throw Error({.what = "ComprExIT has no reconstruction objective", .where = "train.objectives.ae", .expected = "0"});
-  return embedding_prompt(decoder(), surroundings().bos_id, {.bos = decoder_bos_}, memory, task);
+  return embedding_prompt(decoder(), surroundings().bos_id,
+                          {.bos = decoder_bos_, .sequential = config().positions == "sequential"}, memory, task);
 }
 
 }  // namespace precis

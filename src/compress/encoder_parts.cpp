@@ -38,18 +38,45 @@ void check_contexts(const TokenBatch& context, const Decoder& decoder, const Com
   }
 }
 
-void require_sequential_embedding(const CompressorConfig& c) {
+void require_embedding_by_runs(const CompressorConfig& c) {
   if (c.carrier != "embedding")
     throw Error({.what = "this method's memory is soft-prompt rows",
                  .where = "compressor.carrier",
                  .expected = "embedding",
                  .found = c.carrier});
-  if (c.positions != "sequential") {
-    throw Error({.what = "this method's memory counts from 0",
+  if (c.positions == "epl" || (c.positions != "sequential" && c.memory_markers)) {
+    throw Error({.what = "this method's memory counts from 0, or stands at the ends of its runs without markers",
                  .where = "compressor.positions",
-                 .expected = "sequential",
+                 .expected = "sequential or chunk_end",
                  .found = c.positions});
   }
+}
+
+void place_at_runs(Memory& memory, const SegmentBatch& batch, const std::vector<int64_t>& slots,
+                   const std::function<int64_t(int64_t slot, int64_t length)>& end_of_run) {
+  std::vector<std::vector<int64_t>> positions(static_cast<size_t>(memory.source_tokens.size(0)));
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const int64_t length = batch.lengths[static_cast<int64_t>(i)].item<int64_t>();
+    for (int64_t j = 0; j < slots[i]; ++j)
+      positions[static_cast<size_t>(batch.context[i])].push_back(memory.placement.before + batch.start[i] +
+                                                                 end_of_run(j, length) - 1);
+  }
+  memory.position_ids = to_padded_tensor(positions, 0);
+}
+
+Tensor run_means(const Tensor& x, const Tensor& lengths, int64_t r) {
+  const int64_t width = x.size(1), runs = (width + r - 1) / r;
+  const Tensor valid = length_mask(lengths.to(x.device()), width).unsqueeze(2).to(torch::kFloat);
+  const auto by_run = [&](const Tensor& rows) {
+    return torch::constant_pad_nd(rows, {0, 0, 0, runs * r - width}).unflatten(1, {runs, r}).sum(2);
+  };
+  return by_run(x.to(torch::kFloat) * valid) / by_run(valid).clamp_min(1);
+}
+
+Tensor projected(const CompressorConfig& config, const Projector* projector, const Tensor& rows, const Tensor& base) {
+  if (projector == nullptr) return rows;
+  const Tensor made = projector->forward(rows);
+  return config.projector == "residual" ? base.to(made.scalar_type()) + made : made;
 }
 
 int64_t padded_width(int64_t longest) { return (longest + 15) / 16 * 16; }

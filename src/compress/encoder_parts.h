@@ -2,6 +2,7 @@
 #pragma once
 
 #include "precis/compress/compressor.h"
+#include "precis/compress/projector.h"
 
 namespace precis {
 
@@ -13,8 +14,9 @@ std::shared_ptr<LoraSet> make_lora(const LoraConfig& config, const Decoder& deco
 // positions of the text, else one segment of it.
 void check_contexts(const TokenBatch& context, const Decoder& decoder, const CompressorConfig& config);
 
-// Methods whose memory is soft-prompt rows that count from 0: anything else in the config is an Error.
-void require_sequential_embedding(const CompressorConfig& config);
+// Methods whose memory is soft-prompt rows made from runs of tokens: another carrier or position scheme in the config is
+// an Error.
+void require_embedding_by_runs(const CompressorConfig& config);
 
 // Batches are padded to a multiple of 16 rows: the matrix kernels are compiled per shape, and so few shapes occur.
 int64_t padded_width(int64_t longest);
@@ -31,6 +33,18 @@ SegmentBatch cut_segments(const TokenBatch& context, int64_t length);
 // result is the flattened index of a slot in [n, padded_slots].
 std::vector<std::vector<int64_t>> place_slots(Memory& memory, const SegmentBatch& batch,
                                               const std::vector<int64_t>& slots, int64_t padded_slots);
+
+// Position ids of rows that stand at the last token of their run: end_of_run(slot, tokens of the segment) counts from
+// the segment's first token, and is one behind the run's last.
+void place_at_runs(Memory& memory, const SegmentBatch& batch, const std::vector<int64_t>& slots,
+                   const std::function<int64_t(int64_t slot, int64_t length)>& end_of_run);
+
+// Means of x [n, L, D] over runs of r tokens, of which lengths[i] count: fp32 [n, ceil(L / r), D]; 0 for empty runs.
+Tensor run_means(const Tensor& x, const Tensor& lengths, int64_t r);
+
+// What the decoder reads of `rows`: themselves, through the projector, or, with projector = residual, `base` and the
+// projector's output added up.
+Tensor projected(const CompressorConfig& config, const Projector* projector, const Tensor& rows, const Tensor& base);
 
 // int64 [rows] or, padded with `fill`, [B, longest].
 Tensor to_tensor(const std::vector<int64_t>& values);

@@ -12,7 +12,7 @@ MeanPool::MeanPool(const CompressorConfig& c, const Surroundings& surroundings)
     : Compressor(c, surroundings),
       encoder_bos_(use_bos(c.encoder_bos, "encoder_bos")),
       decoder_bos_(use_bos(c.decoder_bos, "decoder_bos")) {
-  require_sequential_embedding(c);
+  require_embedding_by_runs(c);
   lora_ = make_lora(c.lora, decoder(), generator());
   if (lora_) register_module("lora", lora_);
   const double deviation = decoder().embedding_table().to(torch::kFloat).std().item<double>();
@@ -21,8 +21,9 @@ MeanPool::MeanPool(const CompressorConfig& c, const Surroundings& surroundings)
     begin_row_ = learned_rows("mem_begin_row", 0, 0, deviation);
     end_row_ = learned_rows("mem_end_row", 0, 0, deviation);
   }
-  if (c.projector == "mlp")
-    projector_ = register_module("projector", Projector::with_norm(decoder().config().hidden, generator()));
+  const int64_t D = decoder().config().hidden;
+  if (c.projector == "mlp") projector_ = register_module("projector", Projector::with_norm(D, generator()));
+  if (c.projector == "residual") projector_ = register_module("projector", Projector::zero(D, generator()));
 }
 
 void MeanPool::set_dropout_generator(const at::Generator& generator) {
@@ -39,24 +40,29 @@ Memory MeanPool::compress(const TokenBatch& context) {
   const Tensor positions = torch::arange(P + width).unsqueeze(0).expand({n, -1});
   const Tensor states = decoder().encode({rows, positions, AttentionPlan::causal(), lora_.get()}, P);  // [n, width, D]
 
-  const Tensor valid = length_mask(batch.lengths.to(states.device()), width).unsqueeze(2).to(torch::kFloat);
-  const auto by_run = [&](const Tensor& x) {
-    return torch::constant_pad_nd(x, {0, 0, 0, slots * r - width}).unflatten(1, {slots, r}).sum(2);
-  };
-  const Tensor means = by_run(states.to(torch::kFloat) * valid) / by_run(valid).clamp_min(1);  // [n, slots, D]
+  const Tensor means = run_means(states, batch.lengths, r);  // [n, slots, D]
 
   std::vector<int64_t> slots_of_segment;
   for (int64_t i = 0; i < n; ++i) slots_of_segment.push_back((batch.lengths[i].item<int64_t>() + r - 1) / r);
-  Memory memory = empty_memory(context, {.before = decoder_bos_ ? 1 : 0, .markers = config().memory_markers});
+  const bool sequential = config().positions == "sequential";
+  Memory memory =
+      empty_memory(context, {.next = sequential ? MemoryPlacement::Next::rows : MemoryPlacement::Next::source,
+                             .before = decoder_bos_ ? 1 : 0,
+                             .markers = config().memory_markers});
   const Tensor pooled =
       gather_entries(means, place_slots(memory, batch, slots_of_segment, slots)).to(decoder().dtype());
+  if (!sequential) {
+    place_at_runs(memory, batch, slots_of_segment,
+                  [r](int64_t slot, int64_t length) { return std::min((slot + 1) * r, length); });
+  }
   place_memory(memory);
-  memory.content = EmbeddingMemory{projector_ ? projector_->forward(pooled) : pooled, pooled};
+  memory.content = EmbeddingMemory{projected(config(), projector_.get(), pooled, pooled), pooled};
   return memory;
 }
 
 DecoderInput MeanPool::prompt(const Memory& memory, const TaskTokens& task) const {
-  return embedding_prompt(decoder(), surroundings().bos_id, {decoder_bos_, true, ae_row_, begin_row_, end_row_}, memory,
+  return embedding_prompt(decoder(), surroundings().bos_id, 
+                          {decoder_bos_, config().positions == "sequential", ae_row_, begin_row_, end_row_}, memory,
                           task);
 }
 

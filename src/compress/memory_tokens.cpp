@@ -22,6 +22,12 @@ void check_fields(const CompressorConfig& c) {
     throw Error({.what = "memory markers need sequential positions and the embedding carrier",
                  .where = "compressor.memory_markers"});
   }
+  if (c.projector == "residual" && c.slots > 0) {
+    throw Error({.what = "a fixed number of slots has no runs of tokens to begin from",
+                 .where = "compressor.projector",
+                 .expected = "none or mlp with compressor.slots",
+                 .found = c.projector});
+  }
   if (c.carrier == "kv" && c.projector != "none") {
     throw Error({.what = "keys and values have no projector",
                  .where = "compressor.projector",
@@ -45,9 +51,10 @@ MemoryTokens::MemoryTokens(const CompressorConfig& c, const Surroundings& surrou
   if (lora_) register_module("lora", lora_);
   const double deviation = decoder().embedding_table().to(torch::kFloat).std().item<double>();
   set_ratio(c.ratio.smallest());  // the most slots
-  const int64_t rows = c.memory_rows == "shared" ? 1
-                       : c.memory_row_count > 0  ? c.memory_row_count
-                                                 : shape_of(c.segment_length).slots;
+  const int64_t rows = c.memory_rows == "shared"      ? 1
+                       : c.memory_rows == "per_group" ? shape_of(std::max(c.chunk, ratio())).slots
+                       : c.memory_row_count > 0       ? c.memory_row_count
+                                                      : shape_of(c.segment_length).slots;
   set_ratio(c.ratio);
   memory_rows_ = learned_rows("memory_rows", rows, 0, c.memory_init == "unit" ? 1 : deviation);
   if (kv_) return;
@@ -56,8 +63,9 @@ MemoryTokens::MemoryTokens(const CompressorConfig& c, const Surroundings& surrou
     begin_row_ = learned_rows("mem_begin_row", 0, 0, deviation);
     end_row_ = learned_rows("mem_end_row", 0, 0, deviation);
   }
-  if (c.projector == "mlp")
-    projector_ = register_module("projector", Projector::with_norm(decoder().config().hidden, generator()));
+  const int64_t D = decoder().config().hidden;
+  if (c.projector == "mlp") projector_ = register_module("projector", Projector::with_norm(D, generator()));
+  if (c.projector == "residual") projector_ = register_module("projector", Projector::zero(D, generator()));
 }
 
 void MemoryTokens::set_dropout_generator(const at::Generator& generator) {
@@ -110,8 +118,11 @@ EncoderPass MemoryTokens::encoder_pass(const SegmentBatch& batch, const std::vec
   std::vector<Tensor> rows;
   if (P > 0) rows.push_back(decoder().embed(torch::full({n, P}, surroundings().bos_id, torch::kLong)));
   rows.push_back(decoder().embed(batch.ids));
-  const Tensor memory = config().memory_rows == "shared" ? memory_rows_.expand({padded.slots, -1})
-                                                         : memory_rows_.narrow(0, 0, padded.slots);
+  // Slot j takes row j of the table, or the row of its place in its chunk; a table of one row serves all.
+  Tensor row_of_slot = torch::arange(padded.slots, memory_rows_.options().dtype(torch::kLong));
+  if (config().memory_rows == "shared") row_of_slot.zero_();
+  if (config().memory_rows == "per_group") row_of_slot.remainder_(padded.group);
+  const Tensor memory = memory_rows_.index_select(0, row_of_slot);
   rows.push_back(memory.to(decoder().dtype()).unsqueeze(0).expand({n, -1, -1}));
   const Tensor text_lengths = batch.lengths.to(decoder().device()),
                memory_lengths = to_tensor(slots).to(decoder().device());
@@ -161,7 +172,12 @@ Memory MemoryTokens::compress(const TokenBatch& context) {
   const int64_t first_slot = padded.prefix + padded.text;
   if (!kv_) {
     const Tensor rows = gather_entries(decoder().encode(pass, first_slot), source);
-    memory.content = EmbeddingMemory{projector_ ? projector_->forward(rows) : rows, rows};
+    Tensor means;
+    if (config().projector == "residual") {
+      const Tensor by_run = run_means(decoder().embed(batch.ids), batch.lengths, ratio());
+      means = gather_entries(torch::constant_pad_nd(by_run, {0, 0, 0, padded.slots - by_run.size(1)}), source);
+    }
+    memory.content = EmbeddingMemory{projected(config(), projector_.get(), rows, means), rows};
     return memory;
   }
   const Tensor index = (first_slot + torch::arange(padded.slots)).unsqueeze(0).expand({pass.rows.size(0), -1});

@@ -24,6 +24,14 @@ std::shared_ptr<Projector> Projector::with_norm(int64_t width, at::Generator gen
   return projector;
 }
 
+std::shared_ptr<Projector> Projector::zero(int64_t width, at::Generator generator) {
+  auto projector = with_norm(width, std::move(generator));
+  const torch::NoGradGuard no_gradient;
+  Tensor(projector->second_.weight).zero_();
+  Tensor(projector->second_.bias).zero_();
+  return projector;
+}
+
 std::shared_ptr<Projector> Projector::xavier(int64_t width, at::Generator generator) {
   auto projector = std::make_shared<Projector>();
   projector->first_ = register_linear(*projector, "0", width, width, generator);

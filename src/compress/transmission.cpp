@@ -26,6 +26,18 @@ DepthwiseGate::DepthwiseGate(int64_t states, int64_t width, int64_t gate_width, 
   v_ = register_linear(*this, "v", width, width, generator);
 }
 
+namespace {
+
+void make_identity(const Tensor& weight, const Tensor& bias) {
+  const torch::NoGradGuard no_gradient;
+  Tensor(weight).copy_(torch::eye(weight.size(0), weight.options()));
+  Tensor(bias).zero_();
+}
+
+}  // namespace
+
+void DepthwiseGate::begin_as_identity() { make_identity(v_.weight, v_.bias); }
+
 GateOutput DepthwiseGate::forward(const std::vector<Tensor>& states) const {
   const Tensor q = torch::linear(weighted_sum(states, mix_logits_.softmax(0)), q_.weight, q_.bias);  // [n, L, e]
   // W_k^T q [n, L, D] stands in for the keys, q . E_k for their layer embeddings.
@@ -86,6 +98,7 @@ WidthwiseTransport::WidthwiseTransport(int64_t width, TransportOptions options, 
   cost_ = register_normed_linear("cost", width, options.metric_width, generator);
   mass_ = register_normed_linear("mass", width, 1, generator);
   value_ = register_normed_linear("value", width, width, generator);
+  if (options.identity) make_identity(value_.weight, value_.bias);
   const torch::NoGradGuard no_gradient;
   mass_.weight.zero_();
   mass_.bias.zero_();
@@ -101,6 +114,11 @@ int64_t WidthwiseTransport::slots_of(int64_t tokens) const {
   int64_t slots = tokens / options_.window * runs;
   for (int64_t j = 0; j < runs; ++j) slots += boundaries_[static_cast<size_t>(j)] < tail ? 1 : 0;
   return slots;
+}
+
+int64_t WidthwiseTransport::end_of_run(int64_t slot) const {
+  const int64_t runs = static_cast<int64_t>(boundaries_.size()) - 1;
+  return slot / runs * options_.window + boundaries_[static_cast<size_t>(slot % runs + 1)];
 }
 
 TransportOutput WidthwiseTransport::forward(const Tensor& x, const Tensor& lengths) const {
@@ -124,7 +142,12 @@ TransportOutput WidthwiseTransport::forward(const Tensor& x, const Tensor& lengt
                                             torch::nn::functional::NormalizeFuncOptions().dim(-1).eps(1e-8));
   };
   const Tensor cosine = torch::matmul(direction(tokens), direction(seeds).transpose(2, 3));
-  const Tensor cost = (1 - cosine) * present.unsqueeze(-1) * is_slot.unsqueeze(2);
+  Tensor apart = 1 - cosine;
+  if (options_.locality > 0) {
+    const Tensor slot = torch::arange(M, x.options()), own = torch::matmul(runs, slot);  // run of each token [W]
+    apart = apart + options_.locality * (own.unsqueeze(1) - slot.unsqueeze(0)).abs();
+  }
+  const Tensor cost = apart * present.unsqueeze(-1) * is_slot.unsqueeze(2);
 
   const Tensor logits = mass_(tokens).squeeze(-1) / options_.mass_temperature;
   const Tensor count = present.sum(-1, true).clamp_min(1).to(torch::kFloat);

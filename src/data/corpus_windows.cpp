@@ -53,11 +53,11 @@ TrainingSet::Part CorpusWindows::part(int64_t member, Task task, uint64_t seed, 
   Part out{TokenIds(behind - length, behind), {}};
   if (bos_id_ >= 0) out.context.front() = bos_id_;
   if (task == Task::lm) {
-    out.rows.emplace_back(TokenIds{}, TokenIds(behind, ids.end()));
+    out.rows.push_back({.learned = TokenIds(behind, ids.end())});
   } else {
     TokenIds target = out.context;
     if (eos_id_ >= 0) target.push_back(eos_id_);
-    out.rows.emplace_back(TokenIds{}, std::move(target));
+    out.rows.push_back({.learned = std::move(target)});
   }
   return out;
 }

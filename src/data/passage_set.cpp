@@ -56,19 +56,19 @@ TrainingSet::Part PassageSet::part(int64_t member, Task task, uint64_t seed, int
   if (task == Task::ae) {
     TokenIds target = item.context;
     if (eos_id_ >= 0) target.push_back(eos_id_);
-    out.rows.emplace_back(TokenIds{}, std::move(target));
+    out.rows.push_back({.learned = std::move(target)});
   } else if (task == Task::lm) {
     const auto length = static_cast<int64_t>(item.context.size());
     const int64_t held_back = std::min(data_.continuation_tokens, length / 2);
     const auto cut = item.context.end() - held_back;
-    if (held_back > 0) out.rows.emplace_back(TokenIds{}, TokenIds(cut, item.context.end()));
+    if (held_back > 0) out.rows.push_back({.learned = TokenIds(cut, item.context.end())});
     out.context.resize(static_cast<size_t>(length - held_back));
   } else {
     std::vector<size_t> order(item.questions.size());
     std::iota(order.begin(), order.end(), size_t{0});
     Random(seed, "questions", static_cast<uint64_t>(place)).shuffle(order);
     order.resize(std::min(order.size(), static_cast<size_t>(data_.questions_per_context)));
-    for (const size_t q : order) out.rows.push_back(item.questions[q]);
+    for (const size_t q : order) out.rows.push_back({item.questions[q].first, item.questions[q].second, {}});
   }
   return out;
 }

@@ -17,48 +17,57 @@ std::vector<int64_t> TrainingSet::members(uint64_t seed, int64_t step, int64_t c
   return chosen;
 }
 
-namespace {
-
-// Rows of what is given (not supervised) and what is learned, right-padded.
-TaskTokens task_tokens(Task task, const std::vector<std::pair<TokenIds, TokenIds>>& rows,
-                       const std::vector<int64_t>& memory_index) {
-  std::vector<TokenIds> ids, labels;
-  for (const auto& [query, answer] : rows) {
-    ids.push_back(query);
-    ids.back().insert(ids.back().end(), answer.begin(), answer.end());
-    labels.emplace_back(query.size(), -100);
-    labels.back().insert(labels.back().end(), answer.begin(), answer.end());
+TrainingSet::Example TrainingSet::example_of(Task task, std::vector<Part> parts) {
+  std::vector<TokenIds> texts, ids, labels;
+  std::vector<std::vector<float>> weights;
+  std::vector<int64_t> memory_index;
+  bool weighted = false;
+  for (auto& part : parts) {
+    for (auto& row : part.rows) {
+      memory_index.push_back(static_cast<int64_t>(texts.size()));
+      labels.emplace_back(row.given.size(), -100);
+      labels.back().insert(labels.back().end(), row.learned.begin(), row.learned.end());
+      weighted = weighted || !row.weights.empty();
+      weights.emplace_back(row.given.size(), 0.0F);
+      if (row.weights.empty()) row.weights.assign(row.learned.size(), 1);
+      weights.back().insert(weights.back().end(), row.weights.begin(), row.weights.end());
+      ids.push_back(std::move(row.given));
+      ids.back().insert(ids.back().end(), row.learned.begin(), row.learned.end());
+    }
+    texts.push_back(std::move(part.context));
   }
+  if (ids.empty()) return {};
   const TokenBatch tokens = token_batch(ids), targets = token_batch(labels);
   const Tensor padding = length_mask(tokens.lengths, tokens.ids.size(1)).logical_not();
-  return {task, tokens.ids, tokens.lengths, targets.ids.masked_fill(padding, -100),
-          torch::tensor(memory_index, torch::kLong)};
+  Example out{.context = token_batch(texts),
+              .task = {task, tokens.ids, tokens.lengths, targets.ids.masked_fill(padding, -100),
+                       torch::tensor(memory_index, torch::kLong)}};
+  if (weighted) {
+    out.weights = torch::zeros(tokens.ids.sizes());
+    for (size_t r = 0; r < weights.size(); ++r)
+      std::copy(weights[r].begin(), weights[r].end(), out.weights.data_ptr<float>() + r * tokens.ids.size(1));
+  }
+  out.tokens = out.context.lengths.sum().item<int64_t>() + out.task.lengths.sum().item<int64_t>();
+  return out;
 }
-
-}  // namespace
 
 TrainingSet::Example TrainingSet::batch(uint64_t seed, int64_t step, int64_t contexts, Task task, int64_t first,
                                         int64_t count) const {
-  std::vector<TokenIds> texts;
-  std::vector<std::pair<TokenIds, TokenIds>> rows;
-  std::vector<int64_t> memory_index;
+  std::vector<Part> parts;
+  bool any = false;
   const std::vector<int64_t> all = members(seed, step, contexts);
   const int64_t end = count < 0 ? contexts : std::min(contexts, first + count);
   for (int64_t i = first; i < end; ++i) {
-    Part own = part(all[static_cast<size_t>(i)], task, seed, step, step * contexts + i);
-    memory_index.insert(memory_index.end(), own.rows.size(), static_cast<int64_t>(texts.size()));
-    texts.push_back(std::move(own.context));
-    rows.insert(rows.end(), std::make_move_iterator(own.rows.begin()), std::make_move_iterator(own.rows.end()));
+    parts.push_back(part(all[static_cast<size_t>(i)], task, seed, step, step * contexts + i));
+    any = any || !parts.back().rows.empty();
   }
-  if (rows.empty() && count >= 0) return {};  // others of the batch have some
-  if (rows.empty()) {
+  if (!any && count >= 0) return {};  // others of the batch have some
+  if (!any) {
     throw Error({.what = "no context of the batch is long enough to hold tokens back for the lm objective",
                  .where = "train.objectives.lm",
                  .expected = "contexts of at least 2 tokens"});
   }
-  Example example{token_batch(texts), task_tokens(task, rows, memory_index), 0};
-  example.tokens = example.context.lengths.sum().item<int64_t>() + example.task.lengths.sum().item<int64_t>();
-  return example;
+  return example_of(task, std::move(parts));
 }
 
 std::shared_ptr<const TrainingSet> open_training_set(const std::vector<std::string>& paths, const Tokenizer& tokenizer,

@@ -1,3 +1,4 @@
+#include "precis/data/evaluation_set.h"
 #include "precis/eval/evaluator.h"
 
 #include <set>
@@ -64,7 +65,7 @@ class Evaluation {
   Report run() {
     report_.environment = environment_json(config_);
     report_.bootstrap_samples = config_.eval.bootstrap_samples;
-    report_.passages = read_qa(config_.data.eval);
+    report_.passages = read_evaluation_set(config_.data.eval, tokenizer_, config_.data, config_.eval.limit);
     report_.questions = list_questions(report_.passages, config_.eval.limit);
     // Everything is loaded before anything is answered, so that a bad folder costs no time.
     for (const auto& path : config_.eval.compressors)

@@ -89,18 +89,25 @@ class MemoryReading : public Reading {
   }
 
   std::optional<DecoderInput> reconstruct(const std::vector<TokenIds>& contexts) override {
-    std::vector<TokenIds> texts = contexts;
-    if (compressor_.context_begins_with_bos()) {
-      for (auto& text : texts) text.insert(text.begin(), tokenizer_.bos_id);
-    }
-    const std::vector<TokenIds> none(contexts.size());
-    const Memory memory = compressor_.compress(token_batch(texts));
-    return compressor_.prompt(memory, task_of(Task::ae, none, none, counted(contexts.size())));
+    return reconstruct_as(contexts, std::vector<TokenIds>(contexts.size()));
+  }
+  std::optional<DecoderInput> reconstruct_supervised(const std::vector<TokenIds>& contexts) override {
+    return reconstruct_as(contexts, contexts);
   }
 
   const Decoder& decoder() const override { return compressor_.decoder(); }
 
  private:
+  DecoderInput reconstruct_as(const std::vector<TokenIds>& contexts, const std::vector<TokenIds>& supervised) {
+    std::vector<TokenIds> texts = contexts;
+    if (compressor_.context_begins_with_bos()) {
+      for (auto& text : texts) text.insert(text.begin(), tokenizer_.bos_id);
+    }
+    const Memory memory = compressor_.compress(token_batch(texts));
+    return compressor_.prompt(
+        memory, task_of(Task::ae, std::vector<TokenIds>(contexts.size()), supervised, counted(contexts.size())));
+  }
+
   Compressor& compressor_;
   const Tokenizer& tokenizer_;
   const Config config_;
@@ -150,6 +157,7 @@ class TextReading : public Reading {
   }
 
   std::optional<DecoderInput> reconstruct(const std::vector<TokenIds>&) override { return std::nullopt; }
+  std::optional<DecoderInput> reconstruct_supervised(const std::vector<TokenIds>&) override { return std::nullopt; }
 
   const Decoder& decoder() const override { return decoder_; }
 
@@ -200,7 +208,8 @@ std::vector<RowLikelihood> row_likelihoods(const Decoder& decoder, const Decoder
     const Tensor rows = states[r].index_select(0, places.to(states.device()));
     const Tensor logits = decoder.logits(rows).to(torch::kFloat).log_softmax(-1);
     const Tensor picked = logits.gather(1, labels.index_select(0, places).unsqueeze(1).to(states.device()));
-    out[static_cast<size_t>(r)] = {picked.sum().item<double>(), places.numel()};
+    const Tensor right = picked.squeeze(1).eq(std::get<0>(logits.max(1)));
+    out[static_cast<size_t>(r)] = {picked.sum().item<double>(), places.numel(), right.sum().item<int64_t>()};
   }
   return out;
 }

@@ -60,6 +60,11 @@ class QaTask : Asked {
   using Asked::Asked;
 
   TaskScores run(const std::vector<AskedQuestion>& questions) {
+    if (questions.front().question->text.empty() && questions.front().question->answers.empty())
+      throw Error({.what = "a prepared corpus has no questions",
+                   .where = "eval.tasks",
+                   .expected = "continuation, autoencoding or reconstruction",
+                   .found = "qa"});
     TaskScores out{.task = "qa", .groups = Contexts(questions).of_question};
     in_batches(questions.size(), [&](size_t begin, size_t end) { answer(questions, begin, end, out); });
     std::vector<double> em, f1, contains;
@@ -157,24 +162,39 @@ class ChoiceTask : Asked {
   }
 };
 
+// What rows of labels add to the measures of likelihood: nats per token, its exponential, and tokens predicted right.
+struct LikelihoodMeasures {
+  Measure perplexity, loss, accuracy;
+
+  explicit LikelihoodMeasures(const std::string& prefix)
+      : perplexity{prefix + "perplexity", {}, [](const std::vector<double>& s) { return std::exp(-s[0] / s[1]); }},
+        loss{prefix + "loss_nats", {}, [](const std::vector<double>& s) { return -s[0] / s[1]; }},
+        accuracy(mean_percent(prefix + "next_token_accuracy_percent", {})) {}
+
+  void add(const RowLikelihood& row, TaskScores& out) {
+    const auto tokens = static_cast<double>(row.tokens);
+    out.groups.push_back(static_cast<int64_t>(out.groups.size()));
+    out.ids.push_back(cat("context-", out.ids.size()));
+    perplexity.items.push_back({row.log_probability, tokens});
+    loss.items.push_back({row.log_probability, tokens});
+    accuracy.items.push_back({static_cast<double>(row.right), tokens});
+  }
+};
+
 class ContinuationTask : Asked {
  public:
   using Asked::Asked;
 
   TaskScores run(const std::vector<const Passage*>& passages) {
     TaskScores out{.task = "continuation"};
-    Measure perplexity{"perplexity", {}, [](const std::vector<double>& sums) { return std::exp(-sums[0] / sums[1]); }};
+    LikelihoodMeasures measures("");
     in_batches(passages.size(), [&](size_t begin, size_t end) {
       std::vector<TokenIds> contexts;
       for (size_t i = begin; i < end; ++i) contexts.push_back(ids_of(*passages[i]));
       const auto rows = row_likelihoods(reading_.decoder(), reading_.go_on(contexts, config_.data.continuation_tokens));
-      for (const auto& row : rows) {
-        out.groups.push_back(static_cast<int64_t>(out.groups.size()));
-        out.ids.push_back(cat("context-", out.ids.size()));
-        perplexity.items.push_back({row.log_probability, static_cast<double>(row.tokens)});
-      }
+      for (const auto& row : rows) measures.add(row, out);
     });
-    out.measures = {perplexity};
+    out.measures = {measures.perplexity, measures.loss, measures.accuracy};
     return out;
   }
 
@@ -188,6 +208,30 @@ class ContinuationTask : Asked {
                  .expected = cat("more than ", config_.data.continuation_tokens,
                                  " tokens (data.continuation_tokens, at least 2)"),
                  .found = cat(ids.size())});
+  }
+};
+
+// Reconstruction as it is trained: each token predicted behind those that are right.
+class AutoencodingTask : Asked {
+ public:
+  using Asked::Asked;
+
+  std::optional<TaskScores> run(const std::vector<const Passage*>& passages) {
+    TaskScores out{.task = "autoencoding"};
+    LikelihoodMeasures measures("autoencoding_");
+    bool asked = true;
+    in_batches(passages.size(), [&](size_t begin, size_t end) {
+      std::vector<TokenIds> contexts;
+      for (size_t i = begin; i < end; ++i)
+        contexts.push_back(context_ids(tokenizer_, config_.data, passages[i]->context, false));
+      const auto input = reading_.reconstruct_supervised(contexts);
+      asked = asked && input.has_value();
+      if (!asked) return;
+      for (const auto& row : row_likelihoods(reading_.decoder(), *input)) measures.add(row, out);
+    });
+    if (!asked) return std::nullopt;
+    out.measures = {measures.accuracy, measures.loss, measures.perplexity};
+    return out;
   }
 };
 
@@ -263,6 +307,7 @@ std::optional<TaskScores> run_task(const std::string& task, Reading& reading, co
   if (task == "choice") return ChoiceTask(reading, tokenizer, config, progress).run(questions);
   const Contexts contexts(questions);
   if (task == "continuation") return ContinuationTask(reading, tokenizer, config, progress).run(contexts.passages);
+  if (task == "autoencoding") return AutoencodingTask(reading, tokenizer, config, progress).run(contexts.passages);
   check(task == "reconstruction", "run_task: no such task");
   return ReconstructionTask(reading, tokenizer, config, progress).run(contexts.passages);
 }

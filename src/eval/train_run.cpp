@@ -3,6 +3,7 @@
 #include "precis/compress/checkpoint.h"
 #include "precis/config/schema.h"
 #include "precis/core/log.h"
+#include "precis/data/evaluation_set.h"
 #include "precis/eval/tasks.h"
 
 namespace precis {
@@ -14,16 +15,21 @@ Evaluate evaluation(const Config& config, const Tokenizer& tokenizer, const std:
   return [&](Compressor& trained) -> Json {
     const auto n = static_cast<int64_t>(dev.size()), rank = group.rank(), size = group.size();
     const std::vector<AskedQuestion> own(dev.begin() + rank * n / size, dev.begin() + (rank + 1) * n / size);
-    std::vector<double> sums(2);  // of exact match and F1, in percent
-    if (!own.empty()) {
-      const auto scores = run_task("qa", *read_memory(trained, tokenizer, config), tokenizer, config, own);
-      for (size_t m = 0; m < sums.size(); ++m)
-        sums[m] = value_of(scores->measures[m]) * static_cast<double>(own.size());
+    Json line;
+    for (const auto& task : config.train.eval_tasks) {
+      // Every process needs the names, also one without questions.
+      const auto scores = run_task(task, *read_memory(trained, tokenizer, config), tokenizer, config, own.empty() ? std::vector{dev.front()} : own);
+      if (!scores) continue;
+      for (const Measure& measure : scores->measures) {
+        std::vector<double> sums(measure.items.front().size());
+        for (const auto& item : measure.items) {
+          for (size_t k = 0; k < sums.size() && !own.empty(); ++k) sums[k] += item[k];
+        }
+        line[measure.name] = measure.value(group.sum(sums));
+      }
     }
-    sums = group.sum(sums);
-    return {{"em_percent", sums[0] / static_cast<double>(n)},
-            {"f1_percent", sums[1] / static_cast<double>(n)},
-            {"questions", n}};
+    line["questions"] = n;
+    return line;
   };
 }
 
@@ -34,7 +40,7 @@ TrainResult train_run(const Config& config, const CompressorRegistry& registry, 
   if (config.train.stages.empty()) require_set(config, {"data.train"});
   const bool evaluates = config.train.eval_interval > 0 || config.train.eval_seconds > 0;
   if (evaluates) require_set(config, {"data.eval"});
-  const std::vector<Passage> dev_passages = evaluates ? read_qa(config.data.eval) : std::vector<Passage>{};
+  const std::vector<Passage> dev_passages = evaluates ? read_evaluation_set(config.data.eval, tokenizer, config.data, config.train.eval_limit) : std::vector<Passage>{};
   const auto compressor =
       registry.make(config.compressor, surroundings_of(decoder, tokenizer, static_cast<uint64_t>(config.run.seed)));
   if (!config.train.start_from.empty()) {
@@ -44,8 +50,10 @@ TrainResult train_run(const Config& config, const CompressorRegistry& registry, 
   }
   std::vector<TrainingStage> work;
   for (const auto& stage : stages_of(config)) {
-    work.push_back(
-        {stage, open_training_set(stage.data, tokenizer, config.data, compressor->context_begins_with_bos())});
+    DataConfig data = config.data;
+    data.min_context_tokens = stage.min_context_tokens;
+    data.max_context_tokens = stage.max_context_tokens;
+    work.push_back({stage, open_training_set(stage.data, tokenizer, data, compressor->context_begins_with_bos())});
   }
   const std::vector<AskedQuestion> dev = list_questions(dev_passages, config.train.eval_limit);
   return train(*compressor, work, config, evaluates ? evaluation(config, tokenizer, dev, group) : Evaluate(), group);

@@ -10,7 +10,8 @@ namespace {
 
 MaskSpec preset(const std::string& name) {
   MaskSpec spec;
-  if (name == "pic-strict") spec.memory_to_memory = MemoryToMemory::own_group;
+  if (name == "pic-strict" || name == "pic-local") spec.memory_to_memory = MemoryToMemory::own_group;
+  if (name == "pic-local") spec.memory_sees_prefix = false;
   if (name == "pic-recurrent") spec.text_in_chunks = spec.text_sees_earlier_memory = true;
   if (name == "pic-triangular") spec.memory_to_text = MemoryToText::up_to;
   if (name == "pic-block") {

@@ -121,15 +121,33 @@ std::string quality_table(const std::map<std::pair<std::string, int64_t>, Lines>
   return cat("\n### ", task, "\n", head, rule, body);
 }
 
-// The first point of a learning curve whose exact match is at least `target`.
-const Json* first_reaching(const Json& curve, double target) {
+// The score that a learning curve is judged by; greater is better, so of losses the negative.
+struct CurveScore {
+  std::string name;
+  bool lower_is_better() const { return name.ends_with("loss_nats") || name.ends_with("perplexity"); }
+  std::optional<double> of(const Json& point) const {
+    if (!point.contains(name) || !point.at(name).is_number()) return std::nullopt;
+    return lower_is_better() ? -point.at(name).get<double>() : point.at(name).get<double>();
+  }
+  std::optional<double> best_of(const Json& curve) const {
+    std::optional<double> best;
+    for (const Json& point : curve) {
+      if (const auto value = of(point); value && (!best || *value > *best)) best = value;
+    }
+    return best;
+  }
+};
+
+// The first point of a learning curve whose score is at least `target`.
+const Json* first_reaching(const Json& curve, const CurveScore& score, double target) {
   for (const Json& point : curve) {
-    if (point.value("em_percent", -1.0) >= target) return &point;
+    if (const auto value = score.of(point); value && *value >= target) return &point;
   }
   return nullptr;
 }
 
-std::string target_table(const std::map<std::pair<std::string, int64_t>, Lines>& rows, const std::string& baseline) {
+std::string target_table(const std::map<std::pair<std::string, int64_t>, Lines>& rows, const std::string& baseline,
+                         const CurveScore& score) {
   std::string body;
   for (const auto& [key, lines] : rows) {
     const auto twin = rows.find({baseline, key.second});
@@ -138,16 +156,18 @@ std::string target_table(const std::map<std::pair<std::string, int64_t>, Lines>&
       for (const Json* other : twin->second) {
         const Json &curve = line->at("row").at("learning_curve"), &base = other->at("row").at("learning_curve");
         if (line->at("seed") != other->at("seed") || curve.empty() || base.empty()) continue;
-        double best = 0;
-        for (const Json& point : base) best = std::max(best, point.value("em_percent", 0.0));
+        const auto target = score.best_of(base);
+        if (!target) continue;
+        const double best = *target;
         if (best == 0) {  // reached at once by anything
           body += cat("| ", key.first, " | ", key.second, "x | ", line->at("seed").dump(),
                       " | 0: it answers nothing | | | | | |\n");
           continue;
         }
-        const Json *reached = first_reaching(base, best), *own = first_reaching(curve, best);
+        const Json *reached = first_reaching(base, score, best), *own = first_reaching(curve, score, best);
         body +=
-            cat("| ", key.first, " | ", key.second, "x | ", line->at("seed").dump(), " | ", fixed(best, 1), " | ",
+            cat("| ", key.first, " | ", key.second, "x | ", line->at("seed").dump(), " | ",
+                fixed(std::abs(best), score.lower_is_better() ? 3 : 1), " | ",
                 fixed(reached->at("train_seconds").get<double>(), 0), " s, ", reached->at("step").dump(), " steps | ");
         if (own == nullptr) {
           body += "not reached | | | |\n";
@@ -163,8 +183,8 @@ std::string target_table(const std::map<std::pair<std::string, int64_t>, Lines>&
     }
   }
   if (body.empty()) return "";
-  return cat("\n### Time to the best exact match of ", baseline,
-             "\n| method | ratio | seed | its best EM % | it took | this took | saved % (seconds) | saved % (steps) | "
+  return cat("\n### Time to the best ", score.name, " of ", baseline,
+             "\n| method | ratio | seed | its best | it took | this took | saved % (seconds) | saved % (steps) | "
              "saved % (tokens) |\n|---|---|---|---|---|---|---|---|---|\n",
              body);
 }
@@ -230,7 +250,7 @@ std::string cost_table(const std::map<std::pair<std::string, int64_t>, Lines>& r
 
 }  // namespace
 
-std::string sweep_markdown(const std::vector<Json>& results, const std::string& baseline) {
+std::string sweep_markdown(const std::vector<Json>& results, const std::string& baseline, const std::string& score) {
   std::string text = "# Sweep\n";
   std::map<std::string, int64_t> environments;  // and the rows made in each
   for (const Json& line : results) ++environments[line.at("environment").dump()];
@@ -239,7 +259,7 @@ std::string sweep_markdown(const std::vector<Json>& results, const std::string& 
     const auto rows = by_method(results, data);
     if (!data.empty()) text += cat("\n## ", data, "\n");
     for (const auto& task : tasks_of(rows)) text += quality_table(rows, task);
-    if (!baseline.empty()) text += target_table(rows, baseline) + difference_table(rows, baseline);
+    if (!baseline.empty()) text += target_table(rows, baseline, {score}) + difference_table(rows, baseline);
     text += cost_table(rows);
   }
   return text;

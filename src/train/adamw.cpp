@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include <cmath>
+#include <map>
 #include <numbers>
 
 #include "precis/core/error.h"
@@ -13,7 +14,11 @@ namespace precis {
 AdamW::AdamW(TensorMap parameters, const TrainConfig& config)
     : beta1_(config.beta1), beta2_(config.beta2), epsilon_(config.epsilon), weight_decay_(config.weight_decay) {
   for (auto& [name, parameter] : parameters) {
-    slots_.push_back({name, parameter, torch::zeros_like(parameter, torch::MemoryFormat::Contiguous).detach(),
+    double factor = 1;
+    for (const auto& own : config.lr_factors) {
+      if (name.starts_with(own.tensors)) factor = own.factor;
+    }
+    slots_.push_back({name, factor, parameter, torch::zeros_like(parameter, torch::MemoryFormat::Contiguous).detach(),
                       torch::zeros_like(parameter, torch::MemoryFormat::Contiguous).detach(),
                       torch::zeros({}, parameter.options().dtype(torch::kFloat)).detach()});
   }
@@ -64,19 +69,24 @@ double AdamW::clip_gradients(double clip) {
 
 void AdamW::step(double rate) {
   const torch::NoGradGuard no_gradient;
-  std::vector<Tensor> parameters, gradients, first, second, steps;
+  struct Group {
+    std::vector<Tensor> parameters, gradients, first, second, steps;
+  };
+  std::map<double, Group> groups;  // by factor
   for (auto& slot : slots_) {
     if (!slot.parameter.grad().defined()) continue;
-    parameters.push_back(slot.parameter);
-    gradients.push_back(slot.parameter.grad());
-    first.push_back(slot.first_moment);
-    second.push_back(slot.second_moment);
-    steps.push_back(slot.steps);
+    Group& group = groups[slot.factor];
+    group.parameters.push_back(slot.parameter);
+    group.gradients.push_back(slot.parameter.grad());
+    group.first.push_back(slot.first_moment);
+    group.second.push_back(slot.second_moment);
+    group.steps.push_back(slot.steps);
   }
-  if (parameters.empty()) return;
-  at::_foreach_add_(steps, 1);
-  at::_fused_adamw_(parameters, gradients, first, second, {}, steps, rate, beta1_, beta2_, weight_decay_, epsilon_,
-                    false, false);
+  for (auto& [factor, group] : groups) {
+    at::_foreach_add_(group.steps, 1);
+    at::_fused_adamw_(group.parameters, group.gradients, group.first, group.second, {}, group.steps, factor * rate,
+                      beta1_, beta2_, weight_decay_, epsilon_, false, false);
+  }
 }
 
 TensorMap AdamW::state() const {

@@ -78,7 +78,7 @@ LossSum distillation_loss(const Decoder& decoder, const DecoderInput& input, con
   Tensor student = (decoder.logits(rows).to(torch::kFloat) / T).log_softmax(-1);
   if (kept.defined()) student = student.gather(-1, kept);
   const Tensor sum = torch::xlogy(teacher, teacher).sum() - (teacher * student).sum();
-  return {sum * (T * T), rows.size(0)};
+  return {sum * (T * T), static_cast<double>(rows.size(0))};
 }
 
 }  // namespace precis

@@ -1,47 +1,21 @@
 #include "precis/train/pretrain.h"
 
-#include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
-
-#include <chrono>
 #include <cmath>
 
-#include "precis/compress/memory.h"
+#include "decoder_learner.h"
 #include "precis/core/error.h"
 #include "precis/core/file.h"
-#include "precis/core/interrupt.h"
 #include "precis/core/log.h"
-#include "precis/core/progress.h"
-#include "precis/core/random.h"
 #include "precis/core/strings.h"
-#include "precis/data/synth.h"
-#include "precis/model/decoder.h"
-#include "precis/text/tokenizer.h"
+#include "precis/data/pretraining_set.h"
 #include "precis/text/train_sentencepiece.h"
-#include "precis/train/adamw.h"
-#include "precis/weights/checkpoint.h"
+#include "precis/train/trainer.h"
 
 namespace precis {
 namespace fs = std::filesystem;
 namespace {
 
-// Tensors in memory as a checkpoint: a decoder built around them is differentiable in them.
-class TensorsInMemory : public Checkpoint {
- public:
-  explicit TensorsInMemory(const TensorMap& tensors) : tensors_(tensors) {}
-  bool has(const std::string& name) const override { return tensors_.count(name) > 0; }
-  Tensor tensor(const std::string& name) const override { return tensors_.at(name); }
-  std::set<std::string> names() const override {
-    std::set<std::string> out;
-    for (const auto& [name, tensor] : tensors_) out.insert(name);
-    return out;
-  }
-  std::string fingerprint() const override { return ""; }
-  std::string path() const override { return "a decoder in training"; }
-
- private:
-  const TensorMap& tensors_;
-};
+constexpr int64_t held_out_contexts = 64;
 
 Json model_config(const PretrainOptions& o, int64_t eos_id) {
   return {{"architectures", {"LlamaForCausalLM"}},
@@ -60,41 +34,6 @@ Json model_config(const PretrainOptions& o, int64_t eos_id) {
           {"tie_word_embeddings", true},
           {"torch_dtype", "float32"},
           {"eos_token_id", eos_id}};
-}
-
-// Initial values as Llama's: N(0, 0.02), products that write to the residual stream smaller; RMSNorm gains 1.
-TensorMap initial_tensors(const DecoderConfig& c, uint64_t seed) {
-  const at::Generator generator = at::detail::createCPUGenerator(seed);
-  TensorMap out;
-  const auto add = [&](const std::string& name, std::vector<int64_t> shape, double deviation) {
-    out[name] = torch::empty(shape).normal_(0, deviation, generator);
-  };
-  const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
-  const double small = 0.02 / std::sqrt(2 * static_cast<double>(c.layers));
-  add("model.embed_tokens.weight", {c.vocabulary, c.hidden}, 0.02);
-  out["model.norm.weight"] = torch::ones({c.hidden});
-  for (int64_t i = 0; i < c.layers; ++i) {
-    const std::string p = cat("model.layers.", i, ".");
-    out[p + "input_layernorm.weight"] = torch::ones({c.hidden});
-    out[p + "post_attention_layernorm.weight"] = torch::ones({c.hidden});
-    add(p + "self_attn.q_proj.weight", {q, c.hidden}, 0.02);
-    add(p + "self_attn.k_proj.weight", {kv, c.hidden}, 0.02);
-    add(p + "self_attn.v_proj.weight", {kv, c.hidden}, 0.02);
-    add(p + "self_attn.o_proj.weight", {c.hidden, q}, small);
-    add(p + "mlp.gate_proj.weight", {c.intermediate, c.hidden}, 0.02);
-    add(p + "mlp.up_proj.weight", {c.intermediate, c.hidden}, 0.02);
-    add(p + "mlp.down_proj.weight", {c.hidden, c.intermediate}, small);
-  }
-  return out;
-}
-
-// Text `index` of the endless stream: passages, then questions with answers; both stocks of invented names in turn.
-Passage passage_of(const PretrainOptions& o, int64_t index) {
-  const SynthOptions synth{.questions = o.questions,
-                           .entities = Random(o.seed, "entities", static_cast<uint64_t>(index)).between(1, o.entities),
-                           .seed = o.seed + 1000003,
-                           .split = index % 2 == 0 ? "train" : "eval"};
-  return synth_passage(synth, index);
 }
 
 // With the shape of the decoder that the training starts from.
@@ -117,217 +56,185 @@ PretrainOptions with_shape(PretrainOptions o) {
   return o;
 }
 
+void check_options(const PretrainOptions& o) {
+  if (o.hidden % o.heads != 0 || o.heads % o.kv_heads != 0) {
+    throw Error({.what = "heads do not divide the width",
+                 .where = "pretrain",
+                 .expected = "--heads divides --hidden, --kv-heads divides --heads",
+                 .found = cat(o.hidden, ", ", o.heads, ", ", o.kv_heads)});
+  }
+  if (o.corpus.empty() != o.tokenizer.empty() || (o.corpus.empty() && !o.held_out.empty())) {
+    throw Error({.what = "a corpus comes with the tokenizer it was prepared with",
+                 .where = "pretrain",
+                 .expected = "--corpus and --tokenizer, both or neither; --held-out with them"});
+  }
+}
+
+PretrainingPassages::Options passage_options(const PretrainOptions& o) {
+  return {.contexts = o.steps * o.batch,
+          .questions = o.questions,
+          .entities = o.entities,
+          .answer_weight = o.answer_weight,
+          .seed = o.seed};
+}
+
+// The bytes of tokenizer.model.
+std::string tokenizer_of(const PretrainOptions& o) {
+  if (!o.tokenizer.empty()) {
+    const fs::path path(o.tokenizer);
+    return read_file(fs::is_directory(path) ? path / "tokenizer.model" : path);
+  }
+  if (!o.start_from.empty()) return read_file(fs::path(o.start_from) / "tokenizer.model");
+  std::vector<std::string> texts;
+  for (int64_t i = 0; i < 4000; ++i) {
+    const Passage passage = PretrainingPassages::passage(passage_options(o), i);
+    texts.push_back(passage.context);
+    for (const auto& question : passage.questions)
+      texts.push_back(cat("\nQuestion: ", question.text, "\nAnswer: ", question.answers[0]));
+  }
+  return train_sentencepiece(texts, o.vocabulary);
+}
+
+// The run as the trainer has it.
+Config training_config(const PretrainOptions& o, const fs::path& run) {
+  Config c;
+  c.model.dtype = o.dtype;
+  c.data.train = {o.corpus};
+  c.data.max_context_tokens = o.context;
+  c.train.objectives = {.lm = 1, .qa = 0};
+  c.train.steps = o.steps;
+  c.train.batch = o.batch;
+  c.train.lr = o.learning_rate;
+  c.train.warmup_steps = o.warmup_steps;
+  c.train.final_lr_share = 0.05;
+  c.train.weight_decay = 0.01;
+  c.train.save_interval = o.save_interval;
+  c.train.log_interval = o.log_interval;
+  c.train.eval_interval = o.eval_interval;
+  c.train.keep = 1;
+  c.run.dir = run.string();
+  c.run.seed = static_cast<int64_t>(o.seed);
+  return c;
+}
+
 class Pretraining {
  public:
-  Pretraining(const PretrainOptions& options, const fs::path& folder) : o_(with_shape(options)), folder_(folder) {
-    if (o_.hidden % o_.heads != 0 || o_.heads % o_.kv_heads != 0) {
-      throw Error({.what = "heads do not divide the width",
-                   .where = "pretrain",
-                   .expected = "--heads divides --hidden, --kv-heads divides --heads",
-                   .found = cat(o_.hidden, ", ", o_.heads, ", ", o_.kv_heads)});
-    }
+  Pretraining(const PretrainOptions& options, const fs::path& folder, const ProcessGroup& group)
+      : o_(with_shape(options)), folder_(folder), group_(group) {
+    check_options(o_);
+    if (!group_.leads()) return;
     make_folder(folder_);
     lock_ = std::make_unique<FolderLock>(folder_);
   }
 
   Json run() {
-    if (fs::exists(folder_ / "training.json")) return finished();
-    write_tokenizer();
-    config_ = decoder_config_from_hugging_face(model_config(o_, tokenizer_->eos_id), "pretrain");
-    tensors_ = initial_tensors(config_, o_.seed);
-    if (!o_.start_from.empty()) {
-      const auto start = open_hugging_face_checkpoint(o_.start_from);
-      for (auto& [name, tensor] : tensors_) tensor = start->tensor(name, tensor.sizes()).to(torch::kFloat).clone();
-    }
-    TensorMap trained;
-    for (auto& [name, tensor] : tensors_) {
-      if (tensor.dim() == 2) trained[name] = tensor.requires_grad_();
-    }
-    TrainConfig settings;
-    settings.weight_decay = 0.01;
-    AdamW optimizer(trained, settings);
-    resume(trained, optimizer);
-    Progress progress("pretrain", static_cast<double>(o_.steps), "steps");
-    log::info(cat("pretraining ", config_.parameters(), " parameters, ", o_.steps, " steps"));
-    while (step_ < o_.steps) {
-      one_step(optimizer);
-      progress.update(static_cast<double>(step_), cat("loss ", fixed(last_loss_, 3)));
-      if (step_ % o_.save_interval == 0 || interrupted()) save(trained, optimizer);
-      if (interrupted())
-        throw Error({.what = cat("interrupted; saved at step ", step_),
-                     .where = folder_.string(),
-                     .hint = "run the same command again to go on"},
-                    Error::Kind::interrupted);
-    }
-    return finish();
+    const bool is_finished =
+        group_.copy_from_first(std::string(fs::exists(folder_ / "training.json") ? "yes" : "no")) == "yes";
+    if (is_finished) return finished();
+    if (group_.leads()) write_tokenizer();
+    group_.copy_from_first(std::string("the tokenizer is written"));
+    tokenizer_ = load_tokenizer(folder_ / "tokenizer.model");
+    if (!o_.corpus.empty()) o_.vocabulary = tokenizer_->vocabulary_size();
+    const Config config = training_config(o_, folder_ / "training");
+    const std::unique_ptr<Checkpoint> start =
+        o_.start_from.empty() ? nullptr : open_hugging_face_checkpoint(o_.start_from);
+    DecoderLearner learner(
+        decoder_config_from_hugging_face(model_config(o_, tokenizer_->eos_id), "pretrain"), o_.seed, start.get(),
+        resolve_dtype(o_.dtype, torch::kCPU), [this](const DecoderLearner& trained) { write(trained); },
+        folder_ / "training.json");
+    train(learner, {{stages_of(config).front(), training_set()}}, config, [&] { return measure(learner); }, group_);
+    group_.copy_from_first(std::string("the decoder is written"));
+    const Json training = read_json(folder_ / "training.json");
+    if (group_.leads()) fs::remove_all(folder_ / "training");
+    return training;
   }
 
  private:
   Json finished() const {
     Json training = read_json(folder_ / "training.json");
-    if (training.at("options") == to_json(o_)) return training;
+    PretrainOptions own = o_;
+    if (!own.corpus.empty()) own.vocabulary = json_get<int64_t>(training.at("options"), "vocabulary", "training.json");
+    if (group_.leads()) fs::remove_all(folder_ / "training");
+    if (training.at("options") == to_json(own)) return training;
     throw Error({.what = "the folder holds a decoder with other options",
                  .where = (folder_ / "training.json").string(),
-                 .expected = to_json(o_).dump(),
+                 .expected = to_json(own).dump(),
                  .found = training.at("options").dump()});
   }
 
-  void write_tokenizer() {
-    write_file_atomically(folder_ / "tokenizer.model", o_.start_from.empty()
-                                                           ? trained_tokenizer()
-                                                           : read_file(fs::path(o_.start_from) / "tokenizer.model"));
+  // Shape and data of the training in this folder; what the trainer compares itself is left to it.
+  void write_tokenizer() const {
+    const fs::path file = folder_ / "training-options.json";
+    if (fs::exists(file) && read_json(file) != to_json(o_)) {
+      throw Error({.what = "the folder holds a training with other options",
+                   .where = file.string(),
+                   .expected = to_json(o_).dump(),
+                   .found = read_json(file).dump()});
+    }
+    write_json(file, to_json(o_));
+    if (!fs::exists(folder_ / "tokenizer.model"))
+      write_file_atomically(folder_ / "tokenizer.model", tokenizer_of(o_));
     write_json(
         folder_ / "tokenizer_config.json",
         {{"tokenizer_class", "LlamaTokenizer"}, {"bos_token", "<s>"}, {"eos_token", "</s>"}, {"add_bos_token", true}});
-    tokenizer_ = load_tokenizer(folder_ / "tokenizer.model");
+  }
+
+  std::shared_ptr<const TrainingSet> training_set() const {
+    if (o_.corpus.empty()) return std::make_shared<PretrainingPassages>(passage_options(o_), *tokenizer_);
+    return std::make_shared<PretrainingWindows>(o_.corpus, *tokenizer_, o_.context);
+  }
+
+  // On passages behind those that are trained on: of their answers' tokens. On the held-out corpus: of all tokens.
+  Json measure(const DecoderLearner& learner) const {
+    DecoderLearner::Scores sum;
+    const auto add = [&](const auto& set, int64_t first) {
+      for (int64_t i = 0; i < held_out_contexts; i += o_.batch) {
+        const auto example = set.contexts(first + i, std::min(o_.batch, held_out_contexts - i));
+        if (example.tokens == 0) break;
+        const DecoderLearner::Scores s = learner.scores(example);
+        sum = {sum.loss + s.loss, sum.right + s.right, sum.count + s.count};
+      }
+    };
+    if (o_.corpus.empty()) {
+      add(PretrainingPassages(passage_options(o_), *tokenizer_), o_.steps * o_.batch);
+      return {{"answer_loss", sum.loss / sum.count}, {"answer_token_accuracy_percent", 100 * sum.right / sum.count}};
+    }
+    if (o_.held_out.empty()) return Json::object();
+    add(PretrainingWindows(o_.held_out, *tokenizer_, o_.context), 0);
+    return {{"held_out_loss", sum.loss / sum.count},
+            {"held_out_perplexity", std::exp(sum.loss / sum.count)},
+            {"token_accuracy_percent", 100 * sum.right / sum.count}};
+  }
+
+  // The Hugging Face folder; training.json last, which says that it is whole.
+  void write(const DecoderLearner& learner) const {
+    TensorMap halves;  // 16 bits are enough for what it is for, and half the size
+    for (const auto& [name, tensor] : learner.all_tensors()) halves[name] = tensor.detach().to(torch::kBFloat16);
+    write_safetensors(folder_ / "model.safetensors", halves, {{"format", "pt"}});
+    write_json(folder_ / "config.json", model_config(o_, tokenizer_->eos_id));
     write_json(folder_ / "generation_config.json",
                {{"bos_token_id", tokenizer_->bos_id}, {"eos_token_id", tokenizer_->eos_id}});
-    write_json(folder_ / "config.json", model_config(o_, tokenizer_->eos_id));
-  }
-
-  std::string trained_tokenizer() const {
-    std::vector<std::string> texts;
-    for (int64_t i = 0; i < 4000; ++i) {
-      const Passage passage = passage_of(o_, i);
-      texts.push_back(passage.context);
-      for (const auto& question : passage.questions)
-        texts.push_back(cat("\nQuestion: ", question.text, "\nAnswer: ", question.answers[0]));
-    }
-    return train_sentencepiece(texts, o_.vocabulary);
-  }
-
-  // Rows of tokens, what each has to predict, and how much that weighs.
-  struct Batch {
-    TokenBatch tokens;
-    Tensor targets, weights;
-  };
-  Batch batch() const {
-    std::vector<TokenIds> ids, targets;
-    std::vector<std::vector<float>> weights;
-    for (int64_t b = 0; b < o_.batch; ++b) {
-      const Passage passage = passage_of(o_, step_ * o_.batch + b);
-      TokenIds row = {tokenizer_->bos_id};
-      std::vector<float> weight = {1};
-      const auto add = [&](const TokenIds& more, double w) {
-        row.insert(row.end(), more.begin(), more.end());
-        weight.insert(weight.end(), more.size(), static_cast<float>(w));
-      };
-      add(tokenizer_->encode(passage.context), 1);
-      for (const auto& question : passage.questions) {
-        add(tokenizer_->encode(cat("\nQuestion: ", question.text, "\nAnswer:")), 1);
-        add(tokenizer_->encode(" " + question.answers[0]), o_.answer_weight);
-        add(tokenizer_->encode("\n"), o_.answer_weight);
+    Json curve = Json::array();
+    for (const auto& line : split(read_file(folder_ / "training" / "metrics.jsonl"), '\n')) {
+      const Json json = Json::parse(line, nullptr, false);
+      if (!json.is_object()) continue;
+      Json kept;
+      for (const char* key : {"step", "loss", "train_seconds", "answer_loss", "answer_token_accuracy_percent",
+                              "held_out_loss", "held_out_perplexity", "token_accuracy_percent"}) {
+        if (json.contains(key)) kept[key] = json.at(key);
       }
-      add({tokenizer_->eos_id}, 1);
-      targets.emplace_back(row.begin() + 1, row.end());
-      row.pop_back();
-      ids.push_back(std::move(row));
-      weights.emplace_back(weight.begin() + 1, weight.end());
+      curve.push_back(kept);
     }
-    Batch out{token_batch(ids), token_batch(targets).ids, {}};
-    out.weights = torch::zeros(out.targets.sizes());
-    for (size_t b = 0; b < weights.size(); ++b) {
-      const auto n = static_cast<int64_t>(weights[b].size());
-      out.weights[static_cast<int64_t>(b)].narrow(0, 0, n).copy_(torch::tensor(weights[b]));
-    }
-    return out;
+    fs::remove(folder_ / "training-options.json");
+    write_json(folder_ / "training.json",
+               {{"options", to_json(o_)}, {"parameters", learner.decoder().config().parameters()}, {"curve", curve}});
   }
 
-  void one_step(AdamW& optimizer) {
-    const Batch b = batch();
-    const Decoder decoder(config_, TensorsInMemory(tensors_), torch::kFloat, torch::kCPU);
-    const Tensor positions = torch::arange(b.tokens.ids.size(1)).unsqueeze(0).expand_as(b.tokens.ids);
-    const Tensor logits = decoder.logits(decoder.hidden({decoder.embed(b.tokens.ids), b.tokens.lengths, positions}));
-    const Tensor losses =
-        torch::nn::functional::cross_entropy(logits.flatten(0, 1), b.targets.flatten(),
-                                             torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kNone));
-    const Tensor weights = b.weights.flatten();
-    const Tensor loss = (losses * weights).sum() / weights.sum();
-    optimizer.zero_gradients();
-    loss.backward();
-    optimizer.clip_gradients(1);
-    const StageConfig schedule{.schedule = "cosine", .warmup_steps = o_.warmup_steps, .lr = o_.learning_rate};
-    optimizer.step(learning_rate(schedule, 0.05, step_, static_cast<double>(step_) / static_cast<double>(o_.steps)));
-    ++step_;
-    last_loss_ = loss.item<double>();
-    const torch::NoGradGuard no_gradient;
-    const Tensor answers = weights.gt(1);
-    answer_loss_ += losses.masked_select(answers).mean().item<double>();
-    answer_accuracy_ += logits.flatten(0, 1)
-                            .argmax(1)
-                            .eq(b.targets.flatten())
-                            .masked_select(answers)
-                            .to(torch::kFloat)
-                            .mean()
-                            .item<double>();
-    if (step_ % o_.log_interval != 0) return;
-    const auto n = static_cast<double>(o_.log_interval);
-    curve_.push_back({{"step", step_},
-                      {"loss", last_loss_},
-                      {"answer_loss", answer_loss_ / n},
-                      {"answer_token_accuracy", answer_accuracy_ / n}});
-    log::info(cat("step ", step_, ": loss ", fixed(last_loss_, 3), ", of answers ", fixed(answer_loss_ / n, 3),
-                  ", answer tokens right ", fixed(100 * answer_accuracy_ / n, 1), " %"));
-    answer_loss_ = answer_accuracy_ = 0;
-  }
-
-  void save(const TensorMap& trained, const AdamW& optimizer) const {
-    const fs::path state = folder_ / "state";
-    fs::remove_all(folder_ / "state-before");
-    if (fs::exists(state)) fs::rename(state, folder_ / "state-before");
-    write_folder_atomically(state, [&](const fs::path& to) {
-      write_safetensors(to / "weights.safetensors", trained);
-      write_safetensors(to / "optimizer.safetensors", optimizer.state());
-      write_json(to / "state.json", {{"step", step_},
-                                     {"options", to_json(o_)},
-                                     {"curve", curve_},
-                                     {"answer_loss", answer_loss_},
-                                     {"answer_accuracy", answer_accuracy_}});
-    });
-    fs::remove_all(folder_ / "state-before");
-  }
-
-  void resume(TensorMap& trained, AdamW& optimizer) {
-    fs::path state = folder_ / "state";
-    if (!fs::exists(state)) state = folder_ / "state-before";
-    if (!fs::exists(state / "state.json")) return;
-    const Json json = read_json(state / "state.json");
-    if (json.at("options") != to_json(o_)) {
-      throw Error({.what = "the folder holds a training with other options",
-                   .where = (state / "state.json").string(),
-                   .expected = to_json(o_).dump(),
-                   .found = json.at("options").dump()});
-    }
-    const torch::NoGradGuard no_gradient;
-    const SafetensorsFile weights(state / "weights.safetensors");
-    for (auto& [name, tensor] : trained) tensor.copy_(weights.tensor(name));
-    optimizer.load_state(SafetensorsFile(state / "optimizer.safetensors").tensors(), state.string());
-    step_ = json.at("step");
-    curve_ = json.at("curve");
-    answer_loss_ = json.at("answer_loss");
-    answer_accuracy_ = json.at("answer_accuracy");
-    log::info(cat("going on from step ", step_));
-  }
-
-  Json finish() const {
-    TensorMap halves;  // 16 bits are enough for what it is for, and half the size
-    for (const auto& [name, tensor] : tensors_) halves[name] = tensor.detach().to(torch::kBFloat16);
-    write_safetensors(folder_ / "model.safetensors", halves, {{"format", "pt"}});
-    const Json training = {{"options", to_json(o_)}, {"parameters", config_.parameters()}, {"curve", curve_}};
-    write_json(folder_ / "training.json", training);
-    fs::remove_all(folder_ / "state");
-    return training;
-  }
-
-  const PretrainOptions o_;
+  PretrainOptions o_;
   fs::path folder_;
+  const ProcessGroup& group_;
   std::unique_ptr<FolderLock> lock_;
   std::unique_ptr<Tokenizer> tokenizer_;
-  DecoderConfig config_;
-  TensorMap tensors_;
-  Json curve_ = Json::array();
-  int64_t step_ = 0;
-  double last_loss_ = 0, answer_loss_ = 0, answer_accuracy_ = 0;
 };
 
 }  // namespace
@@ -342,15 +249,23 @@ Json to_json(const PretrainOptions& o) {
               {"steps", o.steps},
               {"batch", o.batch},
               {"warmup_steps", o.warmup_steps},
-              {"questions", o.questions},
               {"learning_rate", o.learning_rate},
-              {"answer_weight", o.answer_weight},
               {"seed", o.seed}};
-  if (o.entities != 1) out["entities"] = o.entities;  // absent from folders made before they were options
+  if (o.corpus.empty()) {
+    out["questions"] = o.questions;
+    out["answer_weight"] = o.answer_weight;
+    if (o.entities != 1) out["entities"] = o.entities;  // absent from folders made before they were options
+  } else {
+    out["corpus"] = o.corpus;
+    out["context"] = o.context;
+  }
+  if (o.dtype != "float32") out["dtype"] = o.dtype;
   if (!o.start_from.empty()) out["start_from"] = o.start_from;
   return out;
 }
 
-Json pretrain(const PretrainOptions& options, const fs::path& folder) { return Pretraining(options, folder).run(); }
+Json pretrain(const PretrainOptions& options, const fs::path& folder, const ProcessGroup& group) {
+  return Pretraining(options, folder, group).run();
+}
 
 }  // namespace precis

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <fstream>
 
-#include "precis/compress/checkpoint.h"
 #include "precis/config/schema.h"
 #include "precis/core/error.h"
 #include "precis/core/log.h"
@@ -105,8 +104,6 @@ RunFolder::RunFolder(const fs::path& path, const Config& config) : path_(path) {
   write_json(path_ / "environment.json", environment_json(config));
 }
 
-bool RunFolder::finished() const { return fs::exists(path_ / "compressor" / "compressor.json"); }
-
 std::vector<fs::path> RunFolder::checkpoints() const {
   std::vector<fs::path> found;
   for (const auto& entry : fs::directory_iterator(path_ / "checkpoints")) {
@@ -121,36 +118,32 @@ std::vector<fs::path> RunFolder::checkpoints() const {
   return found;
 }
 
-std::optional<RunState> RunFolder::resume(Compressor& compressor, AdamW& optimizer) const {
+std::optional<RunState> RunFolder::resume(Learner& learner, AdamW& optimizer) const {
   const auto all = checkpoints();
   if (all.empty()) return std::nullopt;
   const fs::path& newest = all.back();
   const std::string where = (newest / "state.json").string();
   const Json json = read_json(newest / "state.json");
   const RunState state = run_state_from_json(json, where);
-  const SafetensorsFile tensors(newest / "compressor.safetensors"), moments(newest / "optimizer.safetensors");
-  load_trained_tensors(compressor, tensors.tensors(), tensors.path());
+  const SafetensorsFile tensors(newest / (learner.file() + ".safetensors")), moments(newest / "optimizer.safetensors");
+  learner.load(tensors.tensors(), tensors.path());
   optimizer.load_state(moments.tensors(), moments.path());
   return state;
 }
 
-void RunFolder::save(const RunState& state, const Compressor& compressor, const AdamW& optimizer, int64_t keep) const {
+void RunFolder::save(const RunState& state, const Learner& learner, const AdamW& optimizer, int64_t keep) const {
   const std::string name = checkpoint_name(state.step);
   if (fs::exists(path_ / "checkpoints" / name / "state.json")) return;  // this step is saved already
   write_folder_atomically(path_ / "checkpoints" / name, [&](const fs::path& folder) {
-    write_safetensors(folder / "compressor.safetensors", trained_tensors(compressor));
+    write_safetensors(folder / (learner.file() + ".safetensors"), learner.tensors());
     write_safetensors(folder / "optimizer.safetensors", optimizer.state());
-    write_compressor_json(folder, compressor);  // so that a checkpoint can be evaluated and used by itself
+    learner.describe(folder);
     write_json(folder / "state.json", to_json(state));
   });
   const auto all = checkpoints();
   for (size_t i = 0; i + static_cast<size_t>(keep) < all.size(); ++i) {
     if (all[i].filename() != checkpoint_name(state.best_step)) fs::remove_all(all[i]);
   }
-}
-
-void RunFolder::finish(const Compressor& compressor) const {
-  write_folder_atomically(path_ / "compressor", [&](const fs::path& folder) { save_compressor(folder, compressor); });
 }
 
 void RunFolder::append_metrics(const Json& line) const { append_line(path_ / "metrics.jsonl", line.dump()); }

@@ -3,44 +3,12 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <torch/torch.h>
 
-#include <chrono>
 #include <cmath>
 
 #include "precis/core/interrupt.h"
 
 namespace precis {
 namespace {
-
-// Adds the time since its making, or since the last call, to a part.
-class Stopwatch {
- public:
-  void add_to(double& part) {
-    const auto now = Clock::now();
-    part += std::chrono::duration<double>(now - last_).count();
-    last_ = now;
-  }
-  double total() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  Clock::time_point start_ = Clock::now(), last_ = start_;
-};
-
-LossSum loss_of(Compressor& compressor, const Objective& objective, const TrainingSet::Example& example,
-                const ObjectiveConfig& settings, Stopwatch& watch, StepSeconds& seconds) {
-  const Memory memory = compressor.compress(example.context);
-  watch.add_to(seconds.encode);
-  LossSum loss;
-  if (objective.name == "distill") {
-    const TaskTokens task = without_first_label(example.task);
-    loss = distillation_loss(compressor.decoder(), compressor.prompt(memory, task), example.context, task,
-                             compressor.text_bos(), settings);
-  } else {
-    loss = decoder_loss(compressor.decoder(), compressor.prompt(memory, example.task));
-  }
-  watch.add_to(seconds.decode);
-  return loss;
-}
 
 // Gradients that any process has: where another one has none, zeros stand in.
 void fill_missing(std::vector<Tensor>& gradients, const std::vector<Tensor>& parameters, const ProcessGroup& group) {
@@ -105,11 +73,11 @@ StepWork WorkQueue::take(size_t stage, int64_t step, bool prepare_next) {
 
 bool StepResult::finite() const { return std::isfinite(loss) && std::isfinite(gradient_norm); }
 
-StepResult compute_gradients(Compressor& compressor, AdamW& optimizer, const StepWork& work,
+StepResult compute_gradients(Learner& learner, AdamW& optimizer, const StepWork& work,
                              const ObjectiveConfig& settings, uint64_t dropout_seed, double clip,
                              const ProcessGroup& group, StepSeconds& seconds) {
   Stopwatch watch;
-  compressor.set_dropout_generator(at::detail::createCPUGenerator(dropout_seed));
+  learner.set_dropout_generator(at::detail::createCPUGenerator(dropout_seed));
   std::vector<Tensor> gradients;
   StepResult out;
   double weights = 0;
@@ -118,11 +86,11 @@ StepResult compute_gradients(Compressor& compressor, AdamW& optimizer, const Ste
     optimizer.zero_gradients();
     double sum = 0, count = 0, tokens = 0;
     for (const auto& example : work.examples[o]) {
-      const LossSum loss = loss_of(compressor, work.objectives[o], example, settings, watch, seconds);
+      const LossSum loss = learner.loss(work.objectives[o], example, settings, watch, seconds);
       loss.sum.backward();
       watch.add_to(seconds.backward);
       sum += loss.sum.item<double>();
-      count += static_cast<double>(loss.count);
+      count += loss.count;
       tokens += static_cast<double>(example.tokens);
     }
     const std::vector<double> all = group.sum({sum, count, tokens, interrupted() ? 1.0 : 0.0});

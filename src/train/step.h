@@ -1,10 +1,11 @@
 // One optimiser step's gradients: batches prepared in the background, objectives, micro-batches, processes.
 #pragma once
 
+#include <chrono>
 #include <future>
 
 #include "precis/train/adamw.h"
-#include "precis/train/objective.h"
+#include "precis/train/learner.h"
 #include "precis/train/trainer.h"
 
 namespace precis {
@@ -12,6 +13,21 @@ namespace precis {
 // Seconds by part.
 struct StepSeconds {
   double data = 0, encode = 0, decode = 0, backward = 0, communicate = 0, optimizer = 0;
+};
+
+// Adds the time since its making, or since the last call, to a part.
+class Stopwatch {
+ public:
+  void add_to(double& part) {
+    const auto now = Clock::now();
+    part += std::chrono::duration<double>(now - last_).count();
+    last_ = now;
+  }
+  double total() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point start_ = Clock::now(), last_ = start_;
 };
 
 // What this process computes of a step: by objective, its micro-batches.
@@ -49,7 +65,7 @@ struct StepResult {
 
 // Leaves the gradients of the token-mean loss (methods.md section 7) over the whole batch in the optimiser's
 // parameters: sum over objectives of weight / weights * sum of losses / number of supervised tokens.
-StepResult compute_gradients(Compressor& compressor, AdamW& optimizer, const StepWork& work,
+StepResult compute_gradients(Learner& learner, AdamW& optimizer, const StepWork& work,
                              const ObjectiveConfig& settings, uint64_t dropout_seed, double clip,
                              const ProcessGroup& group, StepSeconds& seconds);
 

@@ -5,7 +5,6 @@
 
 #include <chrono>
 
-#include "precis/compress/checkpoint.h"
 #include "precis/core/error.h"
 #include "precis/core/hash.h"
 #include "precis/core/interrupt.h"
@@ -31,16 +30,16 @@ struct Window {
 
 class TrainingRun {
  public:
-  TrainingRun(Compressor& compressor, const std::vector<TrainingStage>& stages, const Config& config,
-              const Evaluate& evaluate, const ProcessGroup& group)
-      : compressor_(compressor),
+  TrainingRun(Learner& learner, const std::vector<TrainingStage>& stages, const Config& config,
+              const std::function<Json()>& evaluate, const ProcessGroup& group)
+      : learner_(learner),
         stages_(stages),
         config_(config),
         train_(config.train),
         evaluate_(evaluate),
         group_(group),
         folder_(group.leads() ? std::make_unique<RunFolder>(config.run.dir, config) : nullptr),
-        optimizer_(trained_tensors(compressor), config.train),
+        optimizer_(learner.tensors(), config.train),
         queue_(stages_, config_, group_) {
     Hasher hasher;
     for (const auto& stage : stages_) {
@@ -51,7 +50,7 @@ class TrainingRun {
     }
     state_.data_hash = hasher.hex();
     if (group_.leads()) {
-      progress_ = std::make_unique<Progress>(cat("train ", compressor.config().method),
+      progress_ = std::make_unique<Progress>(cat("train ", learner.name()),
                                              by_time() ? train_.max_seconds : static_cast<double>(total_steps_),
                                              by_time() ? "s of training" : "steps");
     }
@@ -60,11 +59,11 @@ class TrainingRun {
   TrainResult run() {
     resume();
     const bool was_finished =
-        group_.copy_from_first(std::string(folder_ && folder_->finished() ? "yes" : "no")) == "yes";
+        group_.copy_from_first(std::string(folder_ && learner_.is_exported(folder_->path()) ? "yes" : "no")) == "yes";
     if (was_finished && is_done()) return {state_.step, state_.train_seconds, true};
     if (folder_) folder_->drop_metrics_after(state_.step);
     announce();
-    compressor_.train();
+    learner_.set_training(true);
     while (!is_done()) {
       step();
       if (state_.step % train_.log_interval == 0) write_log();
@@ -73,9 +72,8 @@ class TrainingRun {
     }
     if (evaluate_ && last_evaluated_ != state_.step) evaluate();
     save();
-    compressor_.set_ratio(compressor_.config().ratio);
-    compressor_.eval();
-    if (folder_) folder_->finish(compressor_);
+    learner_.set_training(false);
+    if (folder_) learner_.write_export(folder_->path());
     return {state_.step, state_.train_seconds, false};
   }
 
@@ -92,7 +90,7 @@ class TrainingRun {
            state_.reached_target;
   }
   void save() {
-    if (folder_) folder_->save(state_, compressor_, optimizer_, train_.keep);
+    if (folder_) folder_->save(state_, learner_, optimizer_, train_.keep);
   }
   size_t stage() const {
     size_t index = 0;
@@ -111,7 +109,7 @@ class TrainingRun {
   void resume() {
     std::string text;
     if (folder_) {
-      if (const auto resumed = folder_->resume(compressor_, optimizer_)) text = to_json(*resumed).dump();
+      if (const auto resumed = folder_->resume(learner_, optimizer_)) text = to_json(*resumed).dump();
     }
     text = group_.copy_from_first(text);
     std::vector<Tensor> tensors = optimizer_.parameters();
@@ -131,14 +129,15 @@ class TrainingRun {
 
   void announce() {
     if (!group_.leads()) return;
-    const auto trained = static_cast<double>(compressor_.trained_parameters());
-    const int64_t frozen = compressor_.decoder().config().parameters();
-    log::info(cat("training ", compressor_.config().method, ": ", compressor_.trained_parameters(),
-                  " trained parameters, ", frozen, " frozen (", fixed(100 * trained / static_cast<double>(frozen), 2),
-                  " %), ", stages_.front().data->size(), " contexts",
+    int64_t trained = 0;
+    for (const auto& [name, tensor] : learner_.tensors()) trained += tensor.numel();
+    const int64_t all = learner_.decoder().config().parameters();
+    log::info(cat("training ", learner_.name(), ": ", trained, " parameters (",
+                  fixed(100 * static_cast<double>(trained) / static_cast<double>(all), 2), " % of the decoder's ", all,
+                  "), ", stages_.front().data->size(), " contexts",
                   stages_.size() > 1 ? cat(", ", stages_.size(), " stages") : "",
                   group_.size() > 1 ? cat(", ", group_.size(), " processes") : ""));
-    peak_ = matrix_peak(compressor_.decoder().dtype(), compressor_.decoder().device());
+    peak_ = matrix_peak(learner_.decoder().dtype(), learner_.decoder().device());
   }
 
   [[noreturn]] void stop() {
@@ -165,11 +164,10 @@ class TrainingRun {
     const double waited = seconds_since(start);
     window_.parts.data += waited;
     learning_rate_ = learning_rate(settings, train_.final_lr_share, state_.step - first_step_[now], stage_progress());
-    const auto& ratios = compressor_.config().ratio.values;
-    if (ratios.size() > 1) compressor_.set_ratio(Random(seed, "ratio", step).pick(ratios));
+    learner_.begin_step(seed, state_.step);
     const RecomputeGuard recompute(train_.recompute);
     const StepResult result =
-        compute_gradients(compressor_, optimizer_, work, settings.objectives, Random(seed, "dropout", step).next(),
+        compute_gradients(learner_, optimizer_, work, settings.objectives, Random(seed, "dropout", step).next(),
                           train_.clip, group_, window_.parts);
     if (result.interrupted) stop();  // before the update: the step is done again
     const auto update = Clock::now();
@@ -222,7 +220,7 @@ class TrainingRun {
     const double steps = static_cast<double>(std::max<int64_t>(1, window_.steps)), all = window_.seconds;
     const auto per_step = [&](double seconds) { return 1000 * seconds / static_cast<double>(train_.log_interval); };
     const double tokens = static_cast<double>(window_.tokens),
-                 operations = training_operations_per_token(compressor_.decoder().config()) * tokens;
+                 operations = training_operations_per_token(learner_.decoder().config()) * tokens;
     const double left =
         by_time() ? train_.max_seconds - state_.train_seconds
                   : static_cast<double>(total_steps_ - state_.step) * all / static_cast<double>(train_.log_interval);
@@ -260,19 +258,18 @@ class TrainingRun {
   }
 
   void evaluate() {
-    compressor_.eval();
-    compressor_.set_ratio(compressor_.config().ratio);
+    learner_.set_training(false);
     Json line = {{"event", "eval"},
                  {"step", state_.step},
                  {"train_seconds", state_.train_seconds},
                  {"train_tokens", state_.tokens}};
     try {
-      line.update(evaluate_(compressor_));
+      line.update(evaluate_());
     } catch (const Error& e) {
       if (e.kind() == Error::Kind::interrupted) stop();
       throw;
     }
-    compressor_.train();
+    learner_.set_training(true);
     state_.last_eval_seconds = state_.train_seconds;
     last_evaluated_ = state_.step;
     const double em = line.value("em_percent", 0.0);
@@ -284,16 +281,26 @@ class TrainingRun {
     }
     if (!folder_) return;
     folder_->append_metrics(line);
-    log::info(cat(compressor_.config().method, " step ", state_.step, " after ", fixed(state_.train_seconds, 0),
-                  " s: EM ", fixed(em, 1), ", F1 ", fixed(line.value("f1_percent", 0.0), 1),
-                  state_.reached_target ? "; the target is reached" : ""));
+    log::info(cat(learner_.name(), " step ", state_.step, " after ", fixed(state_.train_seconds, 0), " s: ",
+                  scores_of(line), state_.reached_target ? "; the target is reached" : ""));
   }
 
-  Compressor& compressor_;
+  // What an evaluation measured, for the log.
+  static std::string scores_of(const Json& line) {
+    if (line.contains("em_percent"))
+      return cat("EM ", fixed(line.at("em_percent"), 1), ", F1 ", fixed(line.value("f1_percent", 0.0), 1));
+    std::vector<std::string> out;
+    for (const auto& [key, value] : line.items()) {
+      if (value.is_number_float() && !key.starts_with("train_")) out.push_back(cat(key, " ", fixed(value, 3)));
+    }
+    return join(out, ", ");
+  }
+
+  Learner& learner_;
   const std::vector<TrainingStage>& stages_;
   const Config& config_;
   const TrainConfig& train_;
-  const Evaluate& evaluate_;
+  const std::function<Json()>& evaluate_;
   const ProcessGroup& group_;
   std::unique_ptr<RunFolder> folder_;  // of the first process
   AdamW optimizer_;
@@ -320,6 +327,8 @@ std::vector<StageConfig> stages_of(const Config& config) {
     if (stage.warmup_steps < 0) stage.warmup_steps = t.warmup_steps;
     if (stage.lr == 0) stage.lr = t.lr;
     if (stage.data.empty()) stage.data = config.data.train;
+    if (stage.min_context_tokens < 0) stage.min_context_tokens = config.data.min_context_tokens;
+    if (stage.max_context_tokens == 0) stage.max_context_tokens = config.data.max_context_tokens;
     const ObjectiveConfig& o = stage.objectives;
     if (o.ae == 0 && o.lm == 0 && o.qa == 0 && o.distill == 0) stage.objectives = t.objectives;
   }
@@ -328,7 +337,14 @@ std::vector<StageConfig> stages_of(const Config& config) {
 
 TrainResult train(Compressor& compressor, const std::vector<TrainingStage>& stages, const Config& config,
                   const Evaluate& evaluate, const ProcessGroup& group) {
-  return TrainingRun(compressor, stages, config, evaluate, group).run();
+  CompressorLearner learner(compressor);
+  const std::function<Json()> evaluation = evaluate ? [&] { return evaluate(compressor); } : std::function<Json()>();
+  return train(learner, stages, config, evaluation, group);
+}
+
+TrainResult train(Learner& learner, const std::vector<TrainingStage>& stages, const Config& config,
+                  const std::function<Json()>& evaluate, const ProcessGroup& group) {
+  return TrainingRun(learner, stages, config, evaluate, group).run();
 }
 
 TrainResult train(Compressor& compressor, const TrainingSet& data, const Config& config, const Evaluate& evaluate) {

@@ -99,8 +99,8 @@ class CompressorRegistry {
 
 // Sum over supervised rows of the cross-entropy and their number: loss = sum / count (methods.md section 7).
 struct LossSum {
-  Tensor sum;  // fp32 scalar, differentiable
-  int64_t count = 0;
+  Tensor sum;        // fp32 scalar, differentiable
+  double count = 0;  // of weights, where rows have some
 };
 LossSum decoder_loss(const Decoder& decoder, const DecoderInput& input);
 

@@ -1,4 +1,4 @@
-// The converter between encoder rows and decoder rows: two linear layers with an exact GELU between, in two forms.
+// The converter between encoder rows and decoder rows: two linear layers with an exact GELU between, in three forms.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -18,6 +18,8 @@ class Projector : public torch::nn::Module {
  public:
   // PCC's: RMSNorm (eps 1e-6, learned weight) in front, nn.Linear's initial values (methods.md section 2.2).
   static std::shared_ptr<Projector> with_norm(int64_t width, at::Generator generator);
+  // The first form with its second linear zero at first [ours]: what it is added to is what training begins with.
+  static std::shared_ptr<Projector> zero(int64_t width, at::Generator generator);
   // ComprExIT's: no norm, Xavier uniform with gain 0.4, biases zero (section 4.3).
   static std::shared_ptr<Projector> xavier(int64_t width, at::Generator generator);
 

@@ -20,6 +20,8 @@ class DepthwiseGate : public torch::nn::Module {
  public:
   DepthwiseGate(int64_t states, int64_t width, int64_t gate_width, double temperature, at::Generator generator);
 
+  void begin_as_identity();  // of values: W_v the identity, b_v zero [ours]
+
   // One value projection of the gated mixture: equal numbers, no product of the size of all layers.
   GateOutput forward(const std::vector<Tensor>& states /* N + 1 of [n, L, D] */) const;
   // The formula as the paper writes it, every layer projected: the reference twin.
@@ -44,6 +46,8 @@ Tensor sinkhorn(const Tensor& cost, const Tensor& a, const Tensor& b, double eps
 struct TransportOptions {
   int64_t window = 128, ratio = 4, metric_width = 256, iterations = 30;
   double epsilon = 0.1, mass_floor = 0.05, mass_temperature = 1;
+  double locality = 0;    // cost of a token outside a slot's own run, for each run between them [ours]
+  bool identity = false;  // the value map begins as the identity without bias [ours]
 };
 
 struct TransportOutput {
@@ -64,6 +68,7 @@ class WidthwiseTransport : public torch::nn::Module {
 
   void set_ratio(int64_t ratio);           // the heads do not depend on it
   int64_t slots_of(int64_t tokens) const;  // of a segment of this many tokens
+  int64_t end_of_run(int64_t slot) const;  // one behind the last token of a slot's run, from the segment's first
 
  private:
   struct NormedLinear {

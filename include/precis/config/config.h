@@ -61,7 +61,7 @@ struct MaskConfig {
   template <class V>
   void visit(V& v) {
     v("preset", preset, "named mask; a field below overrides it, an empty one keeps it",
-      one_of({"pic", "pic-strict", "pic-recurrent", "pic-triangular", "pic-block", "icae"}));
+      one_of({"pic", "pic-strict", "pic-local", "pic-recurrent", "pic-triangular", "pic-block", "icae"}));
     v("text_scope", text_scope, "text sees all earlier text, or its own chunk only", one_of({"", "full", "chunk"}));
     v("text_sees_earlier_memory", text_sees_earlier_memory, "text sees the memory of earlier chunks",
       one_of({"", "yes", "no"}));
@@ -106,7 +106,8 @@ struct SacConfig {
 // methods.md section 4.
 struct ComprexitConfig {
   int64_t window = 128, gate_width = 256, metric_width = 256, sinkhorn_iterations = 30, top_k_layers = -1;
-  double gate_temperature = 0.7, epsilon = 0.1, mass_floor = 0.05, mass_temperature = 1.0;
+  double gate_temperature = 0.7, epsilon = 0.1, mass_floor = 0.05, mass_temperature = 1.0, locality = 0;
+  std::string value_init = "random";
   template <class V>
   void visit(V& v) {
     v("window", window, "tokens of a transport window W", at_least(1));
@@ -117,6 +118,11 @@ struct ComprexitConfig {
     v("sinkhorn_iterations", sinkhorn_iterations, "Sinkhorn iterations, all with gradient", at_least(1));
     v("mass_floor", mass_floor, "share of a token's source mass that is uniform", between(0, 1));
     v("mass_temperature", mass_temperature, "temperature of the source masses", at_least(1e-6));
+    v("locality", locality,
+      "added to the cost of a token outside a slot's own run, for each run between them; 0: the paper's cost",
+      at_least(0));
+    v("value_init", value_init, "initial values of the two value maps: random, or the identity with zero bias",
+      one_of({"random", "identity"}));
     v("top_k_layers", top_k_layers, "stop the encoder after this many layers; -1: all", at_least(-1));
   }
 };
@@ -153,12 +159,14 @@ struct CompressorConfig {
       one_of({"auto", "yes", "no"}));
     v("decoder_bos", decoder_bos, "the decoder's input begins with BOS", one_of({"auto", "yes", "no"}));
     v("memory_markers", memory_markers, "learned begin and end rows around each segment's memory");
-    v("memory_rows", memory_rows, "one learned row per slot, or one shared row", one_of({"per_slot", "shared"}));
+    v("memory_rows", memory_rows,
+      "one learned row per slot, one shared by all, or as many as a chunk has slots, the same in every chunk",
+      one_of({"per_slot", "shared", "per_group"}));
     v("memory_row_count", memory_row_count, "rows of the learned table; 0: as many as a full segment has slots",
       at_least(0));
     v("memory_init", memory_init, "standard deviation of the learned rows: the embedding table's, or 1",
       one_of({"embedding", "unit"}));
-    v("projector", projector, "between encoder and decoder", one_of({"none", "mlp"}));
+    v("projector", projector, "between encoder and decoder: nothing, a perceptron, or one added to its input that begins as zero", one_of({"none", "mlp", "residual"}));
     v("attention_path", attention_path, "block plan (fast) or dense mask (its slow reference twin)",
       one_of({"blocks", "dense"}));
     v("lora", lora, "low-rank adapters that turn the frozen decoder into the encoder");
@@ -176,7 +184,7 @@ struct DataConfig {
   template <class V>
   void visit(V& v) {
     v("train", train, "training sets: SQuAD JSON or MRQA jsonl(.gz), or folders made by precis prepare");
-    v("eval", eval, "evaluation sets, same formats");
+    v("eval", eval, "evaluation sets, same formats; of a prepared folder, contexts at even distances");
     v("context_template", context_template, "the text that is compressed");
     v("query_template", query_template, "what follows the memory");
     v("answer_template", answer_template, "the supervised answer");
@@ -214,10 +222,21 @@ struct ObjectiveConfig {
   }
 };
 
+// A factor on the learning rate of some of the trained tensors.
+struct LrFactorConfig {
+  std::string tensors;
+  double factor = 1;
+  template <class V>
+  void visit(V& v) {
+    v("tensors", tensors, "tensors whose names begin with this: lora, memory_rows, projector, ...");
+    v("factor", factor, "their learning rate as a share of the others'", at_least(0));
+  }
+};
+
 // A stage of training; what it leaves out it takes from `train`.
 struct StageConfig {
   std::string name, schedule;
-  int64_t steps = 0, warmup_steps = -1;
+  int64_t steps = 0, warmup_steps = -1, min_context_tokens = -1, max_context_tokens = 0;
   double lr = 0;
   ObjectiveConfig objectives{.qa = 0};
   std::vector<std::string> data;
@@ -230,17 +249,21 @@ struct StageConfig {
     v("schedule", schedule, "empty: train.schedule", one_of({"", "constant", "linear", "cosine"}));
     v("warmup_steps", warmup_steps, "-1: train.warmup_steps", at_least(-1));
     v("data", data, "training sets of this stage; empty: data.train");
+    v("min_context_tokens", min_context_tokens, "-1: data.min_context_tokens", at_least(-1));
+    v("max_context_tokens", max_context_tokens, "0: data.max_context_tokens; shorter ones first are a curriculum",
+      at_least(0));
   }
 };
 
 struct TrainConfig {
   ObjectiveConfig objectives;
   std::vector<StageConfig> stages;
+  std::vector<LrFactorConfig> lr_factors;
   int64_t micro_batch = 0, skip_limit = 10;
   bool recompute = false;
   double target_em = 0;
   std::string keep_best;
-  std::vector<std::string> allow_changes;
+  std::vector<std::string> allow_changes, eval_tasks = {"qa"};
   int64_t steps = 1000, batch = 4, warmup_steps = 20, log_interval = 10, save_interval = 200, eval_interval = 0,
           eval_limit = 60, keep = 2;
   double max_seconds = 0, eval_seconds = 0, lr = 5e-4, final_lr_share = 0.1, weight_decay = 0, beta1 = 0.9,
@@ -266,6 +289,7 @@ struct TrainConfig {
       one_of({"", "em_percent", "f1_percent"}));
     v("allow_changes", allow_changes, "settings (key paths) that may differ from those of the run that is resumed");
     v("lr", lr, "peak learning rate", at_least(0));
+    v("lr_factors", lr_factors, "factors on it by tensor name; of several that fit, the last counts");
     v("schedule", schedule, "after warm-up", one_of({"constant", "linear", "cosine"}));
     v("final_lr_share", final_lr_share, "learning rate at the end, as a share of the peak", between(0, 1));
     v("warmup_steps", warmup_steps, "steps of linear warm-up", at_least(0));
@@ -279,7 +303,9 @@ struct TrainConfig {
     v("keep", keep, "checkpoints kept", at_least(1));
     v("eval_interval", eval_interval, "steps between evaluations; 0: none by steps", at_least(0));
     v("eval_seconds", eval_seconds, "seconds of training between evaluations; 0: none by time", at_least(0));
-    v("eval_limit", eval_limit, "questions of a periodic evaluation", at_least(1));
+    v("eval_limit", eval_limit, "questions (of a prepared corpus: contexts) of a periodic evaluation", at_least(1));
+    v("eval_tasks", eval_tasks, "what a periodic evaluation asks",
+      one_of({"qa", "choice", "continuation", "autoencoding", "reconstruction"}));
   }
 };
 
@@ -304,7 +330,7 @@ struct EvalConfig {
   template <class V>
   void visit(V& v) {
     v("compressors", compressors, "run folders or exported compressors to evaluate");
-    v("tasks", tasks, "what every row is asked", one_of({"qa", "choice", "continuation", "reconstruction"}));
+    v("tasks", tasks, "what every row is asked", one_of({"qa", "choice", "continuation", "autoencoding", "reconstruction"}));
     v("options", options, "choice: what to choose from where a question has no options of its own, as yes,no");
     v("references", references,
       "rows without training: the whole context, none, its last or first tokens, mean pooling around the frozen "
@@ -362,7 +388,7 @@ struct SweepConfig {
   std::vector<SweepChoice> methods, data;
   std::vector<int64_t> ratios = {4}, seeds = {1};
   bool shared_ratios = false;
-  std::string baseline;
+  std::string baseline, score = "em_percent";
   template <class V>
   void visit(V& v) {
     v("methods", methods, "compressors, each a name and its settings");
@@ -371,6 +397,9 @@ struct SweepConfig {
     v("data", data, "data sets, each a name and its settings; empty: data.train and data.eval");
     v("shared_ratios", shared_ratios, "one training for all ratios of a method (a ratio drawn per batch)");
     v("baseline", baseline, "the method whose best score the others' time to target is measured against");
+    v("score", score,
+      "that score, as evaluations during training name it: em_percent, loss_nats, autoencoding_next_token_accuracy_percent; "
+      "of one that ends in loss_nats or perplexity the lowest is best");
   }
 };
 

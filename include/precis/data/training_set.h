@@ -15,6 +15,7 @@ class TrainingSet {
   struct Example {
     TokenBatch context;
     TaskTokens task;
+    Tensor weights;      // float [R, T]: of each label in the loss; undefined: 1 each
     int64_t tokens = 0;  // context and task tokens, padding left out
   };
   // The contexts of batch `step` with a task each: all their sampled questions (qa), themselves (ae), or the tokens
@@ -30,11 +31,17 @@ class TrainingSet {
   virtual void require(Task task) const = 0;    // Error if no context has anything to learn of this kind
 
  protected:
+  // What is given, and what is learned behind it, with weights where they are not 1.
+  struct Row {
+    TokenIds given, learned;
+    std::vector<float> weights;
+  };
   // What one context brings to a batch.
   struct Part {
-    TokenIds context;
-    std::vector<std::pair<TokenIds, TokenIds>> rows;  // what is given, and what is learned behind it
+    TokenIds context;  // may be empty for those who learn from rows alone
+    std::vector<Row> rows;
   };
+  static Example example_of(Task task, std::vector<Part> parts);
   // The part of context `member`, at `place` of the run's contexts. A pure function of all arguments.
   virtual Part part(int64_t member, Task task, uint64_t seed, int64_t step, int64_t place) const = 0;
 };

@@ -41,6 +41,8 @@ class Reading {
 
   // Asks for the text of each context itself; nothing for rows that read text.
   virtual std::optional<DecoderInput> reconstruct(const std::vector<TokenIds>& contexts) = 0;
+  // The same with the text behind it, and labels: how likely it is, instead of what is generated.
+  virtual std::optional<DecoderInput> reconstruct_supervised(const std::vector<TokenIds>& contexts) = 0;
 
   virtual const Decoder& decoder() const = 0;
 };
@@ -52,10 +54,10 @@ std::unique_ptr<Reading> read_memory(Compressor& compressor, const Tokenizer& to
 std::unique_ptr<Reading> read_text(const Decoder& decoder, const Tokenizer& tokenizer, const Config& config,
                                    const std::string& reference, int64_t ratio);
 
-// Of each row: the sum of the labels' log-probabilities, and how many labels.
+// Of each row: the sum of the labels' log-probabilities, how many labels, and how many of them are the likeliest token.
 struct RowLikelihood {
   double log_probability = 0;
-  int64_t tokens = 0;
+  int64_t tokens = 0, right = 0;
 };
 std::vector<RowLikelihood> row_likelihoods(const Decoder& decoder, const DecoderInput& input);
 

@@ -30,6 +30,7 @@ class AdamW {
  private:
   struct Slot {
     std::string name;
+    double factor;  // of train.lr_factors
     Tensor parameter, first_moment, second_moment, steps;
   };
   std::vector<Slot> slots_;

@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <optional>
 
-#include "precis/compress/compressor.h"
 #include "precis/train/adamw.h"
+#include "precis/train/learner.h"
 
 namespace precis {
 
@@ -32,13 +32,10 @@ class RunFolder {
   RunFolder(const std::filesystem::path& path, const Config& config);
 
   const std::filesystem::path& path() const { return path_; }
-  bool finished() const;
-
-  // The newest complete checkpoint: fills compressor and optimiser. Nothing if there is none.
-  std::optional<RunState> resume(Compressor& compressor, AdamW& optimizer) const;
+  // The newest complete checkpoint: fills learner and optimiser. Nothing if there is none.
+  std::optional<RunState> resume(Learner& learner, AdamW& optimizer) const;
   // Keeps the newest `keep` checkpoints and that of state.best_step.
-  void save(const RunState& state, const Compressor& compressor, const AdamW& optimizer, int64_t keep) const;
-  void finish(const Compressor& compressor) const;
+  void save(const RunState& state, const Learner& learner, const AdamW& optimizer, int64_t keep) const;
 
   void append_metrics(const Json& line) const;
   void append_skipped(const Json& line) const;  // skipped.jsonl

@@ -1,4 +1,4 @@
-// The trainer: knows Compressor and objectives, no method's name. Resumable at any step; stops by steps, by time or at
+// The trainer: knows what a Learner is, and no method's name. Resumable at any step; stops by steps, by time or at
 // a target score; one process or several.
 #pragma once
 
@@ -6,6 +6,7 @@
 #include "precis/config/config.h"
 #include "precis/core/json.h"
 #include "precis/data/training_set.h"
+#include "precis/train/learner.h"
 #include "precis/train/process_group.h"
 
 namespace precis {
@@ -32,6 +33,10 @@ struct TrainResult {
 // every batch, and the first one writes.
 TrainResult train(Compressor& compressor, const std::vector<TrainingStage>& stages, const Config& config,
                   const Evaluate& evaluate = {}, const ProcessGroup& group = ProcessGroup());
+
+// The same for any learner; `evaluate` may be empty.
+TrainResult train(Learner& learner, const std::vector<TrainingStage>& stages, const Config& config,
+                  const std::function<Json()>& evaluate, const ProcessGroup& group = ProcessGroup());
 
 // One stage, on `data`.
 TrainResult train(Compressor& compressor, const TrainingSet& data, const Config& config, const Evaluate& evaluate = {});

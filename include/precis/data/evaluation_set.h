@@ -1,0 +1,15 @@
+// What is evaluated on: question-answering files, or contexts of a prepared corpus.
+#pragma once
+
+#include "precis/config/config.h"
+#include "precis/data/qa.h"
+#include "precis/text/tokenizer.h"
+
+namespace precis {
+
+// The passages of files that read_qa knows; of a folder made by `precis prepare`, `windows` contexts of
+// data.max_context_tokens + data.continuation_tokens tokens at even distances, each with one empty question.
+std::vector<Passage> read_evaluation_set(const std::vector<std::string>& paths, const Tokenizer& tokenizer,
+                                         const DataConfig& data, int64_t windows);
+
+}  // namespace precis
