@@ -12,22 +12,30 @@
 
 namespace precis {
 
+// Which trained compressor, around which model.
+struct RunOptions {
+  std::string compressor, model, dtype = "auto", decode_dtype = "same", device = "cpu";
+  int64_t threads = 0, ratio = 0;
+};
+
 void run_train(const Config& config, const CompressorRegistry& registry, bool json);
 void run_eval(const Config& config, const CompressorRegistry& registry, bool json);
 void run_score(const std::string& dataset, const std::string& predictions);
 void run_tokenize(const std::string& tokenizer, bool decode, bool special);
 void run_inspect(const std::string& path, bool json);
 
+// Where the memory rows of a trained run attend over a text, or those of the same compressor before training.
+struct AttentionCommand {
+  RunOptions run;
+  std::string text;
+  bool untrained = false, json = false;
+};
+void run_attention(const AttentionCommand& command, const CompressorRegistry& registry);
+
 void run_bench(const Config& config, const std::string& trace, const CompressorRegistry& registry);
 void run_bench_here(const Config& config, const std::string& task, const std::string& trace,
                     const CompressorRegistry& registry);
 void run_plan(const Config& config, const CompressorRegistry& registry);  // train --dry-run
-
-// Which trained compressor, around which model.
-struct RunOptions {
-  std::string compressor, model, dtype = "auto", decode_dtype = "same", device = "cpu";
-  int64_t threads = 0, ratio = 0;
-};
 
 // `list`: the plan only.
 void run_sweep_command(const std::vector<ConfigLayer>& layers, bool list, bool json,

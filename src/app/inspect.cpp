@@ -1,11 +1,14 @@
 #include <cstdio>
 
 #include "commands.h"
+#include "precis/compress/checkpoint.h"
 #include "precis/compress/memory_file.h"
 #include "precis/core/error.h"
 #include "precis/core/file.h"
 #include "precis/core/gguf.h"
 #include "precis/core/strings.h"
+#include "precis/data/templates.h"
+#include "precis/eval/attention_shares.h"
 #include "precis/model/decoder_config.h"
 #include "precis/text/tokenizer.h"
 #include "precis/weights/dequantize.h"
@@ -156,6 +159,26 @@ void run_inspect(const std::string& text, bool json) {
                      : path.extension() == ".gguf" ? gguf_json(path)
                                                    : tokenizer_json(path);
   std::printf("%s\n", found.dump(json ? -1 : 2).c_str());
+}
+
+void run_attention(const AttentionCommand& c, const CompressorRegistry& registry) {
+  OpenRun run = open_run(c.run, registry);
+  if (c.untrained) {
+    run.compressor =
+        registry.make(run.compressor->config(),
+                      surroundings_of(run.decoder, *run.tokenizer, static_cast<uint64_t>(run.config.run.seed)));
+    run.compressor->eval();
+  }
+  const TokenIds ids =
+      context_ids(*run.tokenizer, run.config.data, trim(read_file(c.text)), run.compressor->context_begins_with_bos());
+  const Json layers = attention_shares(*run.compressor, token_batch({ids}));
+  if (c.json) return void(std::printf("%s\n", layers.dump().c_str()));
+  std::printf("layer  own chunk  other text  prefix  itself  other memory   (%% of a memory row's attention)\n");
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const auto of = [&](const char* part) { return layers[i].at(part).get<double>(); };
+    std::printf("%5zu %10.1f %11.1f %7.1f %7.1f %13.1f\n", i, of("own_chunk"), of("other_text"), of("prefix"),
+                of("itself"), of("other_memory"));
+  }
 }
 
 }  // namespace precis

@@ -210,17 +210,24 @@ class CommandLine {
   }
 
   void add_inspect() {
-    CLI::App& command = add("inspect", "what a checkpoint, GGUF, memory file, run folder or tokenizer holds",
-                            [this] { run_inspect(path_, json_); });
-    command.add_option("path", path_)->required();
+    CLI::App& command = add("inspect", "what a checkpoint, GGUF, memory file, run folder or tokenizer holds", [this] {
+      if (attention_.text.empty()) return run_inspect(path_, json_);
+      attention_.run.compressor = path_;
+      attention_.json = json_;
+      run_attention(attention_, registry_);
+    });
+    command.add_option("path", path_, "file or folder")->required();
+    command.add_option("--attention", attention_.text,
+                       "of a run: where its memory rows attend over the text in this file, by layer");
+    command.add_flag("--untrained", attention_.untrained, "with --attention: as it was before training");
+    command.add_option("--model", attention_.run.model, "with --attention: the base model, where the run's has moved");
     command.add_flag("--json", json_, "one line");
   }
 
   void add_pretrain() {
     PretrainOptions& o = pretrain_.options;
-    CLI::App& command =
-        add("pretrain", "train a small decoder of your own on generated passages or on a corpus",
-            [this] { run_pretrain(pretrain_); });
+    CLI::App& command = add("pretrain", "train a small decoder of your own on generated passages or on a corpus",
+                            [this] { run_pretrain(pretrain_); });
     command.add_option("--out", pretrain_.out, "Hugging Face folder to make; an interrupted training resumes")
         ->required();
     const CLI::Range positive(int64_t{1}, int64_t{1} << 30);
@@ -339,6 +346,7 @@ class CommandLine {
   PrepareCommand prepare_;
   PretrainCommand pretrain_;
   TrainTokenizerCommand train_tokenizer_;
+  AttentionCommand attention_;
   CompressCommand compress_;
   GenerateCommand generate_;
   ImportCommand import_;

@@ -43,7 +43,8 @@ void run_sweep_command(const std::vector<ConfigLayer>& layers, bool list, bool j
                             .dump()
                             .c_str());
   } else {
-    std::fputs(sweep_markdown(read_sweep_results(config.run.dir), config.sweep.baseline, config.sweep.score).c_str(), stdout);
+    std::fputs(sweep_markdown(read_sweep_results(config.run.dir), config.sweep.baseline, config.sweep.score).c_str(),
+               stdout);
   }
   if (outcome.failed > 0) {
     throw Error({.what = cat(outcome.failed, " of ", outcome.cells, " cells failed"),

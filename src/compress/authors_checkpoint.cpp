@@ -165,7 +165,7 @@ AuthorsCheckpoint read_authors_checkpoint(const fs::path& folder, const Decoder&
   const std::string where = (folder / "config.json").string();
   AuthorsCheckpoint out{.fields = read_json(folder / "config.json")};
   const auto names = checkpoint->names();
-  out.config = compressor_defaults(method_of(names, folder.string()));
+  out.config = compressor_defaults(method_of(names, folder.string()), "published");
   std::vector<std::string> unknown;
   for (const auto& theirs : names) {
     std::string ours = theirs == "ae_embedding" ? "ae_row" : name_of_adapter(theirs, ".default.weight");
@@ -216,6 +216,8 @@ void write_authors_checkpoint(const fs::path& folder, const Compressor& compress
   // Their memory tokens are always all there, ours may follow the length of a segment.
   if ((c.method == "icae" || c.method == "500x") && c.slots == 0) refuse("slots", "0 (by the ratio)");
   if (c.method == "icae" && c.projector != "none") refuse("projector", c.projector);
+  if (c.method == "comprexit" && c.comprexit.locality != 0) refuse("comprexit.locality", cat(c.comprexit.locality));
+  if (c.method == "comprexit" && c.projector == "residual") refuse("projector", c.projector);
   if (c.method == "sac" && c.sac.attention != "full") refuse("sac.attention", c.sac.attention);
   TensorMap tensors;
   for (const auto& [name, tensor] : trained_tensors(compressor)) {

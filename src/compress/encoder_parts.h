@@ -14,8 +14,8 @@ std::shared_ptr<LoraSet> make_lora(const LoraConfig& config, const Decoder& deco
 // positions of the text, else one segment of it.
 void check_contexts(const TokenBatch& context, const Decoder& decoder, const CompressorConfig& config);
 
-// Methods whose memory is soft-prompt rows made from runs of tokens: another carrier or position scheme in the config is
-// an Error.
+// Methods whose memory is soft-prompt rows made from runs of tokens: another carrier or position scheme in the config
+// is an Error.
 void require_embedding_by_runs(const CompressorConfig& config);
 
 // Batches are padded to a multiple of 16 rows: the matrix kernels are compiled per shape, and so few shapes occur.

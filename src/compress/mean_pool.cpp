@@ -61,7 +61,7 @@ Memory MeanPool::compress(const TokenBatch& context) {
 }
 
 DecoderInput MeanPool::prompt(const Memory& memory, const TaskTokens& task) const {
-  return embedding_prompt(decoder(), surroundings().bos_id, 
+  return embedding_prompt(decoder(), surroundings().bos_id,
                           {decoder_bos_, config().positions == "sequential", ae_row_, begin_row_, end_row_}, memory,
                           task);
 }

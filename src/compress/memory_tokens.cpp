@@ -18,6 +18,13 @@ void check_fields(const CompressorConfig& c) {
                  .expected = cat("a multiple of ", ratio),
                  .found = cat(c.chunk)});
   }
+  const bool is_global = mask_spec(c.mask).memory_to_text == MemoryToText::global;
+  if (is_global && c.memory_rows == "shared" && c.positions == "chunk_end") {
+    throw Error({.what = "nothing tells the memory rows apart: they see the same text, from one place, as one row",
+                 .where = "compressor.memory_rows",
+                 .expected = "per_slot, or compressor.positions = sequential or epl",
+                 .found = "shared with positions = chunk_end and a mask that shows all text"});
+  }
   if (c.memory_markers && (c.positions != "sequential" || c.carrier != "embedding")) {
     throw Error({.what = "memory markers need sequential positions and the embedding carrier",
                  .where = "compressor.memory_markers"});
@@ -206,6 +213,21 @@ EncoderView MemoryTokens::encoder_view(const TokenBatch& context) const {
   std::vector<int64_t> positions;
   for (const int64_t row : layout_order(shape, layout_)) positions.push_back(append[static_cast<size_t>(row)]);
   return {dense_mask(mask_, shape, layout_), to_tensor(positions)};
+}
+
+std::optional<AttentionView> MemoryTokens::attention_view(const TokenBatch& context) const {
+  const int64_t length = std::min(config().segment_length, context.lengths[0].item<int64_t>());
+  const SegmentBatch batch =
+      cut_segments({context.ids.narrow(0, 0, 1).narrow(1, 0, length), torch::tensor({length})}, length);
+  const SegmentShape shape = padded_shape({shape_of(length)}, batch.ids.size(1));
+  EncoderPass pass = encoder_pass(batch, {shape_of(length)}, shape);
+  pass.plan = dense_plan(mask_, shape, batch.lengths, to_tensor({shape_of(length).slots}));
+  AttentionView view{.pass = std::move(pass), .first_memory = shape.prefix + shape.text};
+  for (int64_t i = 0; i < shape.rows(); ++i) {
+    const int64_t text = i - shape.prefix, slot = i - view.first_memory;
+    view.chunk.push_back(text < 0 ? -1 : slot < 0 ? text / shape.chunk : slot / shape.group);
+  }
+  return view;
 }
 
 }  // namespace precis

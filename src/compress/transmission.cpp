@@ -144,7 +144,8 @@ TransportOutput WidthwiseTransport::forward(const Tensor& x, const Tensor& lengt
   const Tensor cosine = torch::matmul(direction(tokens), direction(seeds).transpose(2, 3));
   Tensor apart = 1 - cosine;
   if (options_.locality > 0) {
-    const Tensor slot = torch::arange(M, x.options()), own = torch::matmul(runs, slot);  // run of each token [W]
+    const Tensor slot = torch::arange(M, x.options()),
+                 own = runs.argmax(1).to(slot.scalar_type());  // [W]: run of each token
     apart = apart + options_.locality * (own.unsqueeze(1) - slot.unsqueeze(0)).abs();
   }
   const Tensor cost = apart * present.unsqueeze(-1) * is_slot.unsqueeze(2);

@@ -2,9 +2,32 @@
 
 namespace precis {
 
-CompressorConfig compressor_defaults(const std::string& method) {
+namespace {
+
+// docs/results/soft-rows.md has the measurements.
+void choose_what_learns(CompressorConfig& c) {
+  if (c.method == "pic") {
+    c.mask.preset = "pic-local";
+    c.memory_rows = "shared";
+    c.positions = "chunk_end";
+    c.projector = "none";
+  }
+  if (c.method == "comprexit") {
+    c.comprexit.locality = 1;
+    c.comprexit.value_init = "identity";
+  }
+  if (c.method == "comprexit" || c.method == "mean-pool") {
+    c.positions = "chunk_end";
+    c.projector = "residual";
+  }
+}
+
+}  // namespace
+
+CompressorConfig compressor_defaults(const std::string& method, const std::string& form) {
   CompressorConfig c;
   c.method = method;
+  c.form = form;
   if (method == "icae" || method == "500x") {  // getao/icae and ZongqianLi/500xCompressor, as run in ComprExIT's code
     c.mask.preset = "icae";
     c.segment_length = 512;
@@ -31,6 +54,7 @@ CompressorConfig compressor_defaults(const std::string& method) {
     c.lora.rank = 0;
   }
   if (method == "mean-pool") c.segment_length = 512;
+  if (form == "default") choose_what_learns(c);
   return c;
 }
 

@@ -105,15 +105,15 @@ ConfigLayer override_layer(const std::vector<std::string>& overrides) {
                .where = "configuration"});
 }
 
-std::string method_of(const std::vector<ConfigLayer>& layers) {
-  std::string method = CompressorConfig{}.method;
+// The last value that the layers give to compressor.KEY; `value` if none does.
+std::string last_of(const std::vector<ConfigLayer>& layers, const char* key, std::string value) {
   for (const auto& layer : layers) {
     const auto section = layer.values.find("compressor");
-    if (section == layer.values.end() || !section->is_object() || !section->contains("method")) continue;
-    const Json& name = section->at("method");
-    method = name.is_string() ? name.get<std::string>() : name.dump();
+    if (section == layer.values.end() || !section->is_object() || !section->contains(key)) continue;
+    const Json& given = section->at(key);
+    value = given.is_string() ? given.get<std::string>() : given.dump();
   }
-  return method;
+  return value;
 }
 
 template <class T>
@@ -140,7 +140,8 @@ std::vector<ConfigLayer> config_layers(const fs::path& file, const std::vector<s
 
 Config resolve_config(const std::vector<ConfigLayer>& layers) {
   Config config;
-  config.compressor = compressor_defaults(method_of(layers));
+  const CompressorConfig none;
+  config.compressor = compressor_defaults(last_of(layers, "method", none.method), last_of(layers, "form", none.form));
   return read_layers(std::move(config), layers);
 }
 
@@ -165,7 +166,9 @@ Config read_config(const fs::path& file) { return resolve_config(config_layers(f
 
 CompressorConfig compressor_config_from_json(const Json& object, const std::string& source) {
   const std::string method = json_get<std::string>(object, "method", source);
-  return read_layers(compressor_defaults(method), {{source, object}});
+  // Folders made before there were forms have all fields of the published one.
+  return read_layers(compressor_defaults(method, object.contains("form") ? object.value("form", "") : "published"),
+                     {{source, object}});
 }
 
 void require_set(const Config& config, const std::vector<std::string>& key_paths) {

@@ -1,5 +1,5 @@
-#include "precis/data/evaluation_set.h"
 #include "precis/eval/evaluator.h"
+#include "precis/data/evaluation_set.h"
 
 #include <set>
 
@@ -48,7 +48,7 @@ std::string unique_name(const std::string& name, const std::string& suffix, std:
 // Mean pooling around the frozen decoder, nothing trained: what any learned compressor must beat.
 std::shared_ptr<Compressor> untrained_mean_pool(const Config& config, int64_t ratio, const CompressorRegistry& registry,
                                                 std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer) {
-  CompressorConfig c = compressor_defaults("mean-pool");
+  CompressorConfig c = compressor_defaults("mean-pool", "published");
   c.ratio = ratio;
   c.segment_length = config.compressor.segment_length;
   c.lora.rank = 0;

@@ -18,7 +18,8 @@ Evaluate evaluation(const Config& config, const Tokenizer& tokenizer, const std:
     Json line;
     for (const auto& task : config.train.eval_tasks) {
       // Every process needs the names, also one without questions.
-      const auto scores = run_task(task, *read_memory(trained, tokenizer, config), tokenizer, config, own.empty() ? std::vector{dev.front()} : own);
+      const auto scores = run_task(task, *read_memory(trained, tokenizer, config), tokenizer, config,
+                                   own.empty() ? std::vector{dev.front()} : own);
       if (!scores) continue;
       for (const Measure& measure : scores->measures) {
         std::vector<double> sums(measure.items.front().size());
@@ -40,7 +41,9 @@ TrainResult train_run(const Config& config, const CompressorRegistry& registry, 
   if (config.train.stages.empty()) require_set(config, {"data.train"});
   const bool evaluates = config.train.eval_interval > 0 || config.train.eval_seconds > 0;
   if (evaluates) require_set(config, {"data.eval"});
-  const std::vector<Passage> dev_passages = evaluates ? read_evaluation_set(config.data.eval, tokenizer, config.data, config.train.eval_limit) : std::vector<Passage>{};
+  const std::vector<Passage> dev_passages =
+      evaluates ? read_evaluation_set(config.data.eval, tokenizer, config.data, config.train.eval_limit)
+                : std::vector<Passage>{};
   const auto compressor =
       registry.make(config.compressor, surroundings_of(decoder, tokenizer, static_cast<uint64_t>(config.run.seed)));
   if (!config.train.start_from.empty()) {

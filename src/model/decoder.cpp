@@ -2,6 +2,9 @@
 
 #include <torch/torch.h>
 
+#include <cmath>
+#include <limits>
+
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
 #include "precis/nn/linear.h"
@@ -182,6 +185,23 @@ Tensor Decoder::encode(const EncoderPass& pass, int64_t first_row) const {
   for (int64_t i = 0; i < config_.layers; ++i)
     x = run_layer(i, x, table, i + 1 == config_.layers ? last : pass.plan, pass.lora);
   return norm(x, final_norm_);
+}
+
+std::vector<Tensor> Decoder::attention_weights(const EncoderPass& pass) const {
+  check(pass.plan.kind == AttentionPlan::Kind::dense, "attention_weights: a dense mask");
+  const torch::NoGradGuard no_gradient;
+  const RopeTable table = rope(pass.position_ids);
+  std::vector<Tensor> out;
+  Tensor x = pass.rows.to(dtype_);
+  for (int64_t i = 0; i < config_.layers; ++i) {
+    const Heads h = project(layers_[static_cast<size_t>(i)], i, x, table, pass.lora);
+    const Tensor k = h.k.repeat_interleave(config_.heads / config_.kv_heads, 1).to(torch::kFloat);
+    const Tensor scores = torch::matmul(h.q.to(torch::kFloat), k.transpose(2, 3)) / std::sqrt(config_.head_dim);
+    out.push_back(
+        scores.masked_fill(pass.plan.mask.logical_not(), -std::numeric_limits<float>::infinity()).softmax(-1));
+    x = run_layer(i, x, table, pass.plan, pass.lora);
+  }
+  return out;
 }
 
 std::vector<LayerKv> Decoder::encode_keys_values(const EncoderPass& pass, const Tensor& index) const {

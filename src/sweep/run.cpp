@@ -217,7 +217,8 @@ class Sweep {
       const auto results = read_sweep_results(folder_);
       if (results.size() == drawn) return;
       drawn = results.size();
-      write_file_atomically(folder_ / "results.md", sweep_markdown(results, config_.sweep.baseline, config_.sweep.score));
+      write_file_atomically(folder_ / "results.md",
+                            sweep_markdown(results, config_.sweep.baseline, config_.sweep.score));
       write_file_atomically(folder_ / "results.csv", sweep_csv(results));
     }
   }

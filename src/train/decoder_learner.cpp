@@ -96,9 +96,8 @@ DecoderLearner::Losses DecoderLearner::losses(const TrainingSet::Example& exampl
   Losses out;
   out.targets = labels.index_select(0, places);
   out.logits = decoder.logits(rows.flatten(0, 1).index_select(0, places)).to(torch::kFloat);
-  out.each =
-      torch::nn::functional::cross_entropy(out.logits, out.targets,
-                                           torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kNone));
+  out.each = torch::nn::functional::cross_entropy(
+      out.logits, out.targets, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kNone));
   if (example.weights.defined()) out.weights = example.weights.narrow(1, 1, T).flatten().index_select(0, places);
   return out;
 }
@@ -114,10 +113,10 @@ LossSum DecoderLearner::loss(const Objective&, const TrainingSet::Example& examp
 DecoderLearner::Scores DecoderLearner::scores(const TrainingSet::Example& example) const {
   const torch::NoGradGuard no_gradient;
   const Losses l = losses(example);
-  const Tensor counted = l.weights.defined() ? l.weights.eq(l.weights.max()) : torch::ones_like(l.each).to(torch::kBool);
+  const Tensor counted =
+      l.weights.defined() ? l.weights.eq(l.weights.max()) : torch::ones_like(l.each).to(torch::kBool);
   return {l.each.masked_select(counted).sum().item<double>(),
-          l.logits.argmax(1).eq(l.targets).masked_select(counted).sum().item<double>(),
-          counted.sum().item<double>()};
+          l.logits.argmax(1).eq(l.targets).masked_select(counted).sum().item<double>(), counted.sum().item<double>()};
 }
 
 }  // namespace precis

@@ -59,6 +59,14 @@ int64_t longest_step_rows(const Config& config, const ObjectiveConfig& o, int64_
   return rows;
 }
 
+// With data.max_context_tokens the longest of all stages.
+Config with_longest_contexts(Config config) {
+  int64_t longest = 0;
+  for (const auto& stage : stages_of(config)) longest = std::max(longest, stage.max_context_tokens);
+  config.data.max_context_tokens = longest;
+  return config;
+}
+
 constexpr double assumed_share_of_peak = 0.35;
 
 // Operations of all steps with contexts and tasks as long as they may be.
@@ -74,11 +82,13 @@ double planned_operations(const Config& config, const DecoderConfig& shape) {
 
 }  // namespace
 
-double planned_seconds(const Config& config, double peak) {
+double planned_seconds(const Config& given, double peak) {
+  const Config config = with_longest_contexts(given);
   return planned_operations(config, decoder_shape(config)) / (peak * assumed_share_of_peak);
 }
 
-Json training_plan(const Config& config, const CompressorRegistry& registry) {
+Json training_plan(const Config& given, const CompressorRegistry& registry) {
+  const Config config = with_longest_contexts(given);
   const DecoderConfig shape = decoder_shape(config);
   const auto compressor = registry.make(
       config.compressor, {Decoder::shape_only(shape), 0, true, "", static_cast<uint64_t>(config.run.seed)});

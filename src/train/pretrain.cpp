@@ -142,7 +142,8 @@ class Pretraining {
         decoder_config_from_hugging_face(model_config(o_, tokenizer_->eos_id), "pretrain"), o_.seed, start.get(),
         resolve_dtype(o_.dtype, torch::kCPU), [this](const DecoderLearner& trained) { write(trained); },
         folder_ / "training.json");
-    train(learner, {{stages_of(config).front(), training_set()}}, config, [&] { return measure(learner); }, group_);
+    train(
+        learner, {{stages_of(config).front(), training_set()}}, config, [&] { return measure(learner); }, group_);
     group_.copy_from_first(std::string("the decoder is written"));
     const Json training = read_json(folder_ / "training.json");
     if (group_.leads()) fs::remove_all(folder_ / "training");
@@ -172,8 +173,7 @@ class Pretraining {
                    .found = read_json(file).dump()});
     }
     write_json(file, to_json(o_));
-    if (!fs::exists(folder_ / "tokenizer.model"))
-      write_file_atomically(folder_ / "tokenizer.model", tokenizer_of(o_));
+    if (!fs::exists(folder_ / "tokenizer.model")) write_file_atomically(folder_ / "tokenizer.model", tokenizer_of(o_));
     write_json(
         folder_ / "tokenizer_config.json",
         {{"tokenizer_class", "LlamaTokenizer"}, {"bos_token", "<s>"}, {"eos_token", "</s>"}, {"add_bos_token", true}});

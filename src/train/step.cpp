@@ -73,9 +73,8 @@ StepWork WorkQueue::take(size_t stage, int64_t step, bool prepare_next) {
 
 bool StepResult::finite() const { return std::isfinite(loss) && std::isfinite(gradient_norm); }
 
-StepResult compute_gradients(Learner& learner, AdamW& optimizer, const StepWork& work,
-                             const ObjectiveConfig& settings, uint64_t dropout_seed, double clip,
-                             const ProcessGroup& group, StepSeconds& seconds) {
+StepResult compute_gradients(Learner& learner, AdamW& optimizer, const StepWork& work, const ObjectiveConfig& settings,
+                             uint64_t dropout_seed, double clip, const ProcessGroup& group, StepSeconds& seconds) {
   Stopwatch watch;
   learner.set_dropout_generator(at::detail::createCPUGenerator(dropout_seed));
   std::vector<Tensor> gradients;

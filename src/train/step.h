@@ -65,8 +65,7 @@ struct StepResult {
 
 // Leaves the gradients of the token-mean loss (methods.md section 7) over the whole batch in the optimiser's
 // parameters: sum over objectives of weight / weights * sum of losses / number of supervised tokens.
-StepResult compute_gradients(Learner& learner, AdamW& optimizer, const StepWork& work,
-                             const ObjectiveConfig& settings, uint64_t dropout_seed, double clip,
-                             const ProcessGroup& group, StepSeconds& seconds);
+StepResult compute_gradients(Learner& learner, AdamW& optimizer, const StepWork& work, const ObjectiveConfig& settings,
+                             uint64_t dropout_seed, double clip, const ProcessGroup& group, StepSeconds& seconds);
 
 }  // namespace precis

@@ -281,8 +281,8 @@ class TrainingRun {
     }
     if (!folder_) return;
     folder_->append_metrics(line);
-    log::info(cat(learner_.name(), " step ", state_.step, " after ", fixed(state_.train_seconds, 0), " s: ",
-                  scores_of(line), state_.reached_target ? "; the target is reached" : ""));
+    log::info(cat(learner_.name(), " step ", state_.step, " after ", fixed(state_.train_seconds, 0),
+                  " s: ", scores_of(line), state_.reached_target ? "; the target is reached" : ""));
   }
 
   // What an evaluation measured, for the log.

@@ -98,6 +98,21 @@ expect 0 '"threads":1,"command":"precis sweep --config sweep.json"' tail -n 1 sw
 expect 0 '"done_now":0' "$precis" sweep --config sweep.json --json
 expect 0 'icae-4x-seed-1 .*done' "$precis" sweep --config sweep.json --list
 expect 0 '"kind": "sweep"' "$precis" inspect sweep
+printf 'Mira Tov moved to Kelu in spring and paints birds there.' > note.txt
+expect 0 'own chunk' "$precis" inspect sweep/cells/pic-4x-seed-1 --attention note.txt
+expect 0 '"own_chunk"' "$precis" inspect sweep/cells/pic-4x-seed-1 --attention note.txt --untrained --json
+
+# Running text: a tokenizer and a decoder of one's own from it, rows that learn to give it back, held-out measures.
+for i in $(seq 1 60); do echo "On day $i the ferry left at noon, and the keeper of the light wrote $((i * 7)) words."; done > plain.txt
+expect 0 '300 pieces from' "$precis" train-tokenizer plain.txt --vocabulary 300 --out plain-tokenizer
+expect 0 'of 1 documents' "$precis" prepare plain.txt --tokenizer plain-tokenizer --out plain-corpus
+expect 0 'held_out_perplexity' "$precis" pretrain --out plain-decoder "${tiny[@]}" --steps 4 --corpus plain-corpus --held-out plain-corpus --tokenizer plain-tokenizer --context 32
+expect 2 'with the tokenizer it was prepared with' "$precis" pretrain --out plain-decoder2 "${tiny[@]}" --steps 4 --corpus plain-corpus
+plain=(model.path=plain-decoder data.train=plain-corpus data.eval=plain-corpus data.max_context_tokens=32 data.continuation_tokens=8)
+expect 0 '4 steps' "$precis" train "${plain[@]}" compressor.lora.rank=2 train.objectives.ae=1 train.objectives.qa=0 train.steps=4 train.batch=2 train.eval_interval=2 train.eval_limit=4 'train.eval_tasks=autoencoding,continuation' run.dir=plain-run
+expect 0 'autoencoding_next_token_accuracy_percent' cat plain-run/metrics.jsonl
+expect 0 'loss_nats' "$precis" eval "${plain[@]}" eval.compressors=plain-run eval.tasks=autoencoding,continuation eval.references=full,none eval.limit=6 run.dir=plain-report
+expect 2 'has no questions' "$precis" eval "${plain[@]}" eval.compressors=plain-run eval.limit=6 run.dir=plain-report2
 expect 1 '2 of 7 cells failed' "$precis" sweep --config sweep.json 'sweep.methods=[{"name":"pic","set":["compressor.lora.rank=2"]},{"name":"bad","set":["data.train=nowhere.json"]},{"name":"icae","set":["compressor.method=icae","compressor.lora.rank=2"]}]'
 expect 2 'the sweep has no cells' "$precis" sweep --config sweep.json sweep.methods=[]
 # Killed at random moments and run again, a sweep ends with the figures of one that was left alone.

@@ -261,7 +261,7 @@ TEST(Compressors, AnotherBaseModelOrTokenizerIsRefusedWithBothNames) {
 }
 
 TEST(Compressors, TensorsThatDoNotFitAreAllNamed) {
-  CompressorConfig small = compressor_defaults("pic");
+  CompressorConfig small = compressor_defaults("pic", "published");
   small.segment_length = 16;
   small.lora.rank = 2;
   const auto compressor = CompressorRegistry::built_in().make(small, {tiny_decoder(), 1, true, "", 1});
@@ -276,7 +276,7 @@ TEST(Compressors, TensorsThatDoNotFitAreAllNamed) {
 
 TEST(Compressors, FieldsThatContradictEachOtherAreErrors) {
   const auto message = [](const std::function<void(CompressorConfig&)>& change) {
-    CompressorConfig c = compressor_defaults("pic");
+    CompressorConfig c = compressor_defaults("pic", "published");
     c.segment_length = 16;
     change(c);
     return error_of([&] { CompressorRegistry::built_in().make(c, {tiny_decoder(), 1, true, "", 1}); });

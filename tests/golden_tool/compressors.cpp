@@ -11,7 +11,7 @@ std::string yes_no(bool value) { return value ? "yes" : "no"; }
 
 // A case's compressor.json in our configuration's terms. Every key is either mapped or named as unknown.
 CompressorConfig config_of(const Json& json, const std::string& where) {
-  CompressorConfig c = compressor_defaults(json_get<std::string>(json, "method", where));
+  CompressorConfig c = compressor_defaults(json_get<std::string>(json, "method", where), "published");
   c.lora.rank = 0;
   c.projector = "none";
   const auto text = [](const Json& v) { return v.get<std::string>(); };

@@ -7,9 +7,11 @@
 #include <numbers>
 
 #include "precis/compress/checkpoint.h"
+#include "precis/compress/transmission.h"
 #include "precis/config/schema.h"
 #include "precis/core/hash.h"
 #include "precis/core/strings.h"
+#include "precis/eval/attention_shares.h"
 #include "precis/model/generate.h"
 #include "precis/train/adamw.h"
 #include "support.h"
@@ -172,6 +174,108 @@ TEST(Layouts, InterleavedAndAppendedMemoryIsEqualWithEqualPositions) {
   const TokenBatch contexts = random_contexts({30});
   EXPECT_TRUE(std::get<EmbeddingMemory>(a->compress(contexts).content)
                   .rows.equal(std::get<EmbeddingMemory>(b->compress(contexts).content).rows));
+}
+
+TEST(Layouts, EachMemoryRowOfTheDefaultMaskSeesItsChunkAndItselfAlone) {
+  const auto compressor = make_compressor({"pic", {"compressor.method=pic", "compressor.form=default"}});
+  compressor->eval();
+  const Json layers = attention_shares(*compressor, random_contexts({14}));
+  ASSERT_EQ(layers.size(), 2u);
+  for (const Json& layer : layers) {
+    EXPECT_NEAR(layer["own_chunk"].get<double>() + layer["itself"].get<double>(), 100, 1e-3);
+    EXPECT_EQ(layer["other_text"], 0.0);
+    EXPECT_EQ(layer["prefix"], 0.0);
+    EXPECT_EQ(layer["other_memory"], 0.0);
+    EXPECT_GT(layer["own_chunk"].get<double>(), 1);
+    EXPECT_EQ(layer["rows"].size(), 4u);  // 14 tokens in chunks of 4
+  }
+  const auto global = make_compressor({"icae", {"compressor.method=icae"}});
+  global->eval();
+  const Json all = attention_shares(*global, random_contexts({14}))[0];
+  EXPECT_GT(all["other_memory"].get<double>(), 0);
+  double sum = 0;
+  for (const char* part : {"own_chunk", "other_text", "prefix", "itself", "other_memory"})
+    sum += all[part].get<double>();
+  EXPECT_NEAR(sum, 100, 1e-3);
+  const auto sac = make_compressor({"sac", {"compressor.method=sac"}});
+  EXPECT_NE(testing::error_of([&] { attention_shares(*sac, random_contexts({14})); }).find("no memory rows"),
+            std::string::npos);
+}
+
+TEST(Layouts, AttentionWeightsAddUpToOneAndKeepToTheMask) {
+  const auto compressor = make_compressor({"pic", {"compressor.method=pic"}});
+  compressor->eval();
+  const torch::NoGradGuard no_gradient;
+  const auto view = compressor->attention_view(random_contexts({14}));
+  ASSERT_TRUE(view.has_value());
+  for (const Tensor& weights : compressor->decoder().attention_weights(view->pass)) {
+    EXPECT_LT((weights.sum(-1) - 1).abs().max().item<double>(), 1e-5);
+    EXPECT_EQ(weights.masked_select(view->pass.plan.mask.logical_not().expand_as(weights)).abs().max().item<double>(),
+              0);
+    EXPECT_GT(weights.std().item<double>(), 1e-4);
+  }
+}
+
+TEST(Layouts, RowsOfAGroupAreTheSameInEveryChunk) {
+  const auto compressor = make_compressor(
+      {"groups",
+       {"compressor.method=pic", "compressor.form=default", "compressor.chunk=8", "compressor.memory_rows=per_group"}});
+  EXPECT_EQ(trained_tensors(*compressor).at("memory_rows").size(0), 2);  // 8 tokens at 4x
+  compressor->eval();
+  const torch::NoGradGuard no_gradient;
+  const auto view = compressor->attention_view(random_contexts({16}));
+  const Tensor memory = view->pass.rows[0].narrow(0, view->first_memory, 4);
+  EXPECT_TRUE(memory[0].equal(memory[2]));
+  EXPECT_TRUE(memory[1].equal(memory[3]));
+  EXPECT_FALSE(memory[0].equal(memory[1]));
+}
+
+TEST(Layouts, MemoryRowsThatNothingTellsApartAreRefused) {
+  EXPECT_NE(
+      testing::error_of([] {
+        make_compressor({"pic", {"compressor.method=pic", "compressor.form=default", "compressor.mask.preset=icae"}});
+      }).find("nothing tells the memory rows apart"),
+      std::string::npos);
+}
+
+// What a residual projector begins with: means of the frozen states, or of the chunk's embeddings.
+TEST(Projectors, ResidualOnesBeginAsTheMeansTheyAreAddedTo) {
+  const torch::NoGradGuard no_gradient;
+  const TokenBatch context = random_contexts({10});
+  const auto pic =
+      make_compressor({"pic", {"compressor.method=pic", "compressor.form=default", "compressor.projector=residual"}});
+  pic->eval();
+  const Tensor rows = std::get<EmbeddingMemory>(pic->compress(context).content).rows[0],
+               embedded = pic->decoder().embed(context.ids)[0];
+  EXPECT_LT((rows[1] - embedded.narrow(0, 4, 4).mean(0)).abs().max().item<double>(), 1e-6);
+  EXPECT_LT((rows[2] - embedded.narrow(0, 8, 2).mean(0)).abs().max().item<double>(), 1e-6);  // the short last chunk
+  const auto pool = make_compressor({"mean-pool", {"compressor.method=mean-pool", "compressor.form=default"}});
+  pool->eval();
+  const Memory memory = pool->compress(context);
+  const auto& content = std::get<EmbeddingMemory>(memory.content);
+  EXPECT_TRUE(content.rows.allclose(content.slots));
+  EXPECT_EQ(memory.position_ids[0][0].item<int64_t>(), 4);  // BOS, then the last token of the run
+  EXPECT_EQ(memory.position_ids[0][2].item<int64_t>(), 10);
+  EXPECT_EQ(memory.next_position[0].item<int64_t>(), 11);
+}
+
+TEST(Projectors, LocalityKeepsASlotToItsRunAndZeroIsThePapersCost) {
+  const torch::NoGradGuard no_gradient;
+  const Tensor x = torch::randn({1, 16, 12}, at::detail::createCPUGenerator(4)), length = torch::tensor({14});
+  const auto plan_of = [&](double locality) {
+    const WidthwiseTransport transport(12, {.window = 16, .ratio = 4, .metric_width = 8, .locality = locality},
+                                       at::detail::createCPUGenerator(5));
+    return transport.forward(x, length);
+  };
+  const TransportOutput plain = plan_of(0), local = plan_of(3);
+  EXPECT_LE(plain.cost.max().item<double>(), 2.0 + 1e-6);
+  const auto own_share = [](const TransportOutput& t) {
+    double own = 0;
+    for (int64_t j = 0; j < 4; ++j) own += t.plan[0][0].narrow(0, 4 * j, 4).select(1, j).sum().item<double>();
+    return own / t.plan.sum().item<double>();
+  };
+  EXPECT_LT(own_share(plain), 0.7);
+  EXPECT_GT(own_share(local), 0.85);
 }
 
 TEST(Contexts, EmptyAndTooLongAreErrors) {

@@ -147,8 +147,8 @@ TEST(Training, RecomputationChangesNothingButRounding) {
   for (const auto& c : testing::compressor_cases()) {
     const TemporaryFolder folder;
     auto overrides = c.overrides;
-    overrides.insert(overrides.begin(), {"compressor.carrier=" + compressor_defaults(c.method()).carrier,
-                                         "compressor.projector=" + compressor_defaults(c.method()).projector});
+    const CompressorConfig own = compressor_defaults(c.method(), c.form());
+    overrides.insert(overrides.begin(), {"compressor.carrier=" + own.carrier, "compressor.projector=" + own.projector});
     overrides.insert(overrides.end(), {"train.steps=3", "train.clip=0"});
     overrides.push_back(c.name == "comprexit" ? "compressor.lora.rank=0" : "compressor.lora.dropout=0.2");
     const auto plain = trained_after(folder / "plain", overrides);
@@ -327,7 +327,7 @@ TEST(Training, DistillationIsTheDivergenceFromTheFullContext) {
     settings.distill_temperature = 2;
     settings.distill_top_k = top_k;
     const LossSum loss = distillation_loss(decoder, student, context, task, -1, settings);
-    EXPECT_EQ(loss.count, 9);
+    EXPECT_EQ(loss.count, 9.0);
     // By hand, for the last token of the second question: the teacher reads context and question from position 0.
     const TokenBatch whole = token_batch({[&] {
       std::vector<int64_t> ids;
@@ -364,10 +364,10 @@ TEST(Training, TenStepsHaveTheCommittedLosses) {
   for (const auto& c : testing::compressor_cases()) {
     const TemporaryFolder folder;
     auto overrides = c.overrides;
-    overrides.insert(overrides.begin(), {"compressor.carrier=" + compressor_defaults(c.method()).carrier,
-                                         "compressor.projector=" + compressor_defaults(c.method()).projector});
+    const CompressorConfig own = compressor_defaults(c.method(), c.form());
+    overrides.insert(overrides.begin(), {"compressor.carrier=" + own.carrier, "compressor.projector=" + own.projector});
     overrides.insert(overrides.end(), {"compressor.segment_length=64", "train.objectives.lm=0.5"});
-    if (c.name == "comprexit") overrides.push_back("compressor.lora.rank=0");
+    if (c.method() == "comprexit") overrides.push_back("compressor.lora.rank=0");
     run(config_for(folder / "run", overrides));
     Json list = Json::array();
     for (const auto& line : losses(folder / "run")) list.push_back(line[1]);
@@ -380,6 +380,37 @@ TEST(Training, TenStepsHaveTheCommittedLosses) {
     for (size_t i = 0; i < list.size(); ++i)
       EXPECT_NEAR(list[i].get<double>(), found.at(name)[i].get<double>(), 1e-4) << name << " step " << i + 1;
   }
+}
+
+TEST(Training, FactorsOnTheLearningRateGoByTensorName) {
+  const TemporaryFolder folder;
+  const auto tensors = [&](const char* dir, const std::vector<std::string>& overrides) {
+    testing::run_training(config_for(folder / dir, overrides));
+    return SafetensorsFile(folder / dir / "compressor" / "compressor.safetensors").tensors();
+  };
+  const TensorMap start = tensors("start", {"train.steps=0"}), plain = tensors("plain", {}),
+                  frozen = tensors("frozen", {R"(train.lr_factors=[{"tensors":"lora","factor":0}])"}),
+                  same = tensors("same",
+                                 {R"(train.lr_factors=[{"tensors":"lora","factor":0},{"tensors":"lora","factor":1}])"});
+  for (const auto& [name, tensor] : start) {
+    if (name.starts_with("lora")) {
+      EXPECT_TRUE(frozen.at(name).equal(tensor)) << name;
+    }
+    EXPECT_TRUE(same.at(name).equal(plain.at(name))) << name;
+  }
+  EXPECT_FALSE(frozen.at("memory_rows").equal(start.at("memory_rows")));
+  EXPECT_FALSE(plain.begin()->second.equal(start.begin()->second));
+}
+
+TEST(Training, AStageMayHaveShorterContextsThanTheOthers) {
+  const Config config =
+      config_for("unused", {R"(train.stages=[{"steps":1,"max_context_tokens":40},{"steps":2,"min_context_tokens":7}])",
+                            "data.max_context_tokens=400", "data.min_context_tokens=3"});
+  const auto stages = stages_of(config);
+  EXPECT_EQ(stages[0].max_context_tokens, 40);
+  EXPECT_EQ(stages[0].min_context_tokens, 3);
+  EXPECT_EQ(stages[1].max_context_tokens, 400);
+  EXPECT_EQ(stages[1].min_context_tokens, 7);
 }
 
 TEST(Schedule, WarmsUpAndDecays) {

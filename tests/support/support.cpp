@@ -123,14 +123,24 @@ const std::vector<CompressorCase>& compressor_cases() {
       {"mean_pool", {"compressor.method=mean-pool"}},
       {"comprexit",
        {"compressor.method=comprexit", "compressor.comprexit.window=8", "compressor.comprexit.gate_width=16",
-        "compressor.comprexit.metric_width=16"}}};
+        "compressor.comprexit.metric_width=16"}},
+      {"pic_default", {"compressor.method=pic", "compressor.form=default"}},
+      {"pic_groups",
+       {"compressor.method=pic", "compressor.form=default", "compressor.chunk=8", "compressor.memory_rows=per_group"}},
+      {"pic_residual", {"compressor.method=pic", "compressor.form=default", "compressor.projector=residual"}},
+      {"mean_pool_default", {"compressor.method=mean-pool", "compressor.form=default"}},
+      {"comprexit_default",
+       {"compressor.method=comprexit", "compressor.form=default", "compressor.comprexit.window=8",
+        "compressor.comprexit.gate_width=16", "compressor.comprexit.metric_width=16"}}};
   return cases;
 }
 
 std::shared_ptr<Compressor> make_compressor(const CompressorCase& c, const std::string& device) {
-  std::vector<std::string> overrides = c.overrides;
+  std::vector<std::string> overrides = {"compressor.form=published"};  // unless the case says otherwise
+  overrides.insert(overrides.end(), c.overrides.begin(), c.overrides.end());
   overrides.insert(overrides.end(), {"compressor.segment_length=16", "compressor.lora.dropout=0"});
-  if (c.name != "comprexit") overrides.insert(overrides.end(), {"compressor.lora.rank=4", "compressor.lora.alpha=8"});
+  if (c.method() != "comprexit")
+    overrides.insert(overrides.end(), {"compressor.lora.rank=4", "compressor.lora.alpha=8"});
   const Config config = resolve_config(config_layers("", overrides));
   auto compressor = CompressorRegistry::built_in().make(config.compressor, {tiny_decoder(device), 1, true, "hash", 5});
   const torch::NoGradGuard no_gradient;  // B starts at zero; random values show more

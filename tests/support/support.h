@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -44,6 +45,10 @@ struct CompressorCase {
   std::string name;
   std::vector<std::string> overrides;  // the first one names the method
 
+  std::string form() const {
+    return std::find(overrides.begin(), overrides.end(), "compressor.form=default") == overrides.end() ? "published"
+                                                                                                       : "default";
+  }
   std::string method() const { return overrides.front().substr(std::string("compressor.method=").size()); }
 };
 const std::vector<CompressorCase>& compressor_cases();

@@ -37,10 +37,18 @@ std::vector<Passage> passages(uint64_t seed) {
 }
 
 Config training_config(const std::filesystem::path& run, const std::vector<std::string>& overrides) {
-  std::vector<std::string> all = {
-      "compressor.segment_length=64", "compressor.lora.rank=4",  "compressor.carrier=kv",  "compressor.projector=none",
-      "data.max_context_tokens=400",  "train.steps=10",          "train.batch=2",          "train.save_interval=5",
-      "train.log_interval=1",         "train.objectives.lm=0.5", "run.dir=" + run.string()};
+  std::vector<std::string> all = {"compressor.form=published",
+                                  "compressor.segment_length=64",
+                                  "compressor.lora.rank=4",
+                                  "compressor.carrier=kv",
+                                  "compressor.projector=none",
+                                  "data.max_context_tokens=400",
+                                  "train.steps=10",
+                                  "train.batch=2",
+                                  "train.save_interval=5",
+                                  "train.log_interval=1",
+                                  "train.objectives.lm=0.5",
+                                  "run.dir=" + run.string()};
   all.insert(all.end(), overrides.begin(), overrides.end());
   return resolve_config(config_layers("", all));
 }

@@ -63,7 +63,22 @@ TEST(Config, DefaultsFollowTheMethod) {
   EXPECT_EQ(from_overrides({"compressor.method=sac"}).compressor.lora.rank, 128);
   EXPECT_EQ(from_overrides({"compressor.method=sac"}).compressor.carrier, "kv");
   EXPECT_EQ(from_overrides({"compressor.method=500x"}).compressor.lora.targets.size(), 2u);
-  EXPECT_EQ(from_overrides({}).compressor.projector, "mlp");
+  EXPECT_EQ(from_overrides({}).compressor.projector, "none");
+}
+
+TEST(Config, DefaultsFollowTheForm) {
+  const CompressorConfig pic = from_overrides({}).compressor,
+                         published = from_overrides({"compressor.form=published"}).compressor;
+  EXPECT_EQ(pic.mask.preset, "pic-local");
+  EXPECT_EQ(published.mask.preset, "pic");
+  EXPECT_EQ(published.projector, "mlp");
+  const auto comprexit = [](const std::string& form) {
+    return from_overrides({"compressor.method=comprexit", "compressor.form=" + form}).compressor.comprexit.locality;
+  };
+  EXPECT_EQ(comprexit("default"), 1);
+  EXPECT_EQ(comprexit("published"), 0);
+  // A compressor saved before there were forms has the published one, also in fields that came later.
+  EXPECT_EQ(compressor_config_from_json({{"method", "comprexit"}, {"ratio", 4}}, "old").comprexit.locality, 0);
 }
 
 TEST(Config, PrintedConfigReadsBackToItself) {

@@ -32,6 +32,14 @@ struct EncoderView {
   Tensor positions;  // int64 [S]
 };
 
+// The encoder's pass over the first segment of each context under a dense mask, and what its rows are: to look at where
+// memory rows attend.
+struct AttentionView {
+  EncoderPass pass;
+  std::vector<int64_t> chunk;  // [S]: of each row, text or memory; -1: prefix
+  int64_t first_memory = 0;    // rows from here on are memory
+};
+
 class Compressor : public torch::nn::Module {
  public:
   // `bos_id`: -1 if the tokenizer has none; `adds_bos`: the model expects it in front of a text.
@@ -48,6 +56,8 @@ class Compressor : public torch::nn::Module {
   virtual Memory compress(const TokenBatch& context) = 0;  // differentiable
   virtual DecoderInput prompt(const Memory& memory, const TaskTokens& task) const = 0;
   virtual EncoderView encoder_view(const TokenBatch& context) const;
+  // Of one context; nothing where the method has no memory rows.
+  virtual std::optional<AttentionView> attention_view(const TokenBatch&) const { return std::nullopt; }
   virtual bool context_begins_with_bos() const { return false; }  // BOS is part of the text that is compressed (SAC)
   // BOS that stands in front of a context's tokens where the decoder reads them as they are; -1: none, or theirs.
   int64_t text_bos() const { return surroundings_.adds_bos && !context_begins_with_bos() ? surroundings_.bos_id : -1; }

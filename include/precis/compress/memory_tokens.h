@@ -17,6 +17,7 @@ class MemoryTokens : public Compressor {
   Memory compress(const TokenBatch& context) override;
   DecoderInput prompt(const Memory& memory, const TaskTokens& task) const override;
   EncoderView encoder_view(const TokenBatch& context) const override;
+  std::optional<AttentionView> attention_view(const TokenBatch& context) const override;
   void set_dropout_generator(const at::Generator& generator) override;
 
  protected:

@@ -128,7 +128,7 @@ struct ComprexitConfig {
 };
 
 struct CompressorConfig {
-  std::string method = "pic";
+  std::string method = "pic", form = "default";
   Ratio ratio;
   int64_t chunk = 0, slots = 0, segment_length = 256, memory_row_count = 0;
   MaskConfig mask;
@@ -144,6 +144,10 @@ struct CompressorConfig {
     v("method", method,
       "compression method: pic, icae, 500x, sac, comprexit, mean-pool or one of your own; sets the defaults of the "
       "other fields");
+    v("form", form,
+      "sets the defaults of the other fields too: what learns best in this library (docs/results.md), or the method as "
+      "published, as far as it is known",
+      one_of({"default", "published"}));
     v("ratio", ratio, "text tokens per memory slot r; a list: one is drawn per training batch", at_least(1));
     v("chunk", chunk, "chunk length c in tokens, a multiple of the ratio; 0: the ratio (PIC)", at_least(0));
     v("slots", slots, "without chunks: a fixed number of slots per segment; 0: by the ratio", at_least(0));
@@ -166,7 +170,10 @@ struct CompressorConfig {
       at_least(0));
     v("memory_init", memory_init, "standard deviation of the learned rows: the embedding table's, or 1",
       one_of({"embedding", "unit"}));
-    v("projector", projector, "between encoder and decoder: nothing, a perceptron, or one added to its input that begins as zero", one_of({"none", "mlp", "residual"}));
+    v("projector", projector,
+      "between encoder and decoder: nothing; a perceptron; or one that begins as zero and is added to what it reads "
+      "(memory tokens: to the mean embedding of the slot's tokens)",
+      one_of({"none", "mlp", "residual"}));
     v("attention_path", attention_path, "block plan (fast) or dense mask (its slow reference twin)",
       one_of({"blocks", "dense"}));
     v("lora", lora, "low-rank adapters that turn the frozen decoder into the encoder");
@@ -330,7 +337,8 @@ struct EvalConfig {
   template <class V>
   void visit(V& v) {
     v("compressors", compressors, "run folders or exported compressors to evaluate");
-    v("tasks", tasks, "what every row is asked", one_of({"qa", "choice", "continuation", "autoencoding", "reconstruction"}));
+    v("tasks", tasks, "what every row is asked",
+      one_of({"qa", "choice", "continuation", "autoencoding", "reconstruction"}));
     v("options", options, "choice: what to choose from where a question has no options of its own, as yes,no");
     v("references", references,
       "rows without training: the whole context, none, its last or first tokens, mean pooling around the frozen "
@@ -398,7 +406,8 @@ struct SweepConfig {
     v("shared_ratios", shared_ratios, "one training for all ratios of a method (a ratio drawn per batch)");
     v("baseline", baseline, "the method whose best score the others' time to target is measured against");
     v("score", score,
-      "that score, as evaluations during training name it: em_percent, loss_nats, autoencoding_next_token_accuracy_percent; "
+      "that score, as evaluations during training name it: em_percent, loss_nats, "
+      "autoencoding_next_token_accuracy_percent; "
       "of one that ends in loss_nats or perplexity the lowest is best");
   }
 };
@@ -442,7 +451,8 @@ struct Config {
   }
 };
 
-// The defaults of a method's paper (methods.md sections 2.2, 3, 4, 5): what a config starts from.
-CompressorConfig compressor_defaults(const std::string& method);
+// What a config starts from: the method as published (methods.md sections 2.2, 3, 4, 5), or with the fields of our own
+// choice [ours] set to what was measured to learn best.
+CompressorConfig compressor_defaults(const std::string& method, const std::string& form = "default");
 
 }  // namespace precis

@@ -7,8 +7,8 @@
 
 namespace precis {
 
-// Generated passages followed by questions and answers: BOS, 1 to `entities` passages, questions about any of them, EOS.
-// Both stocks of invented names occur in turn.
+// Generated passages followed by questions and answers: BOS, 1 to `entities` passages, questions about any of them,
+// EOS. Both stocks of invented names occur in turn.
 class PretrainingPassages : public TrainingSet {
  public:
   struct Options {

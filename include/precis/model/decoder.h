@@ -67,6 +67,10 @@ class Decoder {
   // h^0 ... h^k: the embedding output and k layers' outputs, the last one after the final norm (methods.md section 4).
   std::vector<Tensor> hidden_states(const EncoderPass& pass, int64_t k) const;
 
+  // What each row of a pass attends to in every layer: N of [B, H, S, S], each row sums to 1. The plan is a dense mask;
+  // for people who look, not for speed.
+  std::vector<Tensor> attention_weights(const EncoderPass& pass) const;
+
   Tensor logits(const Tensor& rows) const;  // [..., D] to [..., V]
 
   // What RowDecoder runs on; nullptr where it cannot (on a GPU).

@@ -41,7 +41,8 @@ SweepOutcome run_sweep(const std::vector<ConfigLayer>& layers, const CompressorR
 // length.
 Json sweep_plan(const std::vector<ConfigLayer>& layers);
 
-// The tables of a sweep, from its results alone. `baseline`: the method that time to target is measured against, or ""; `score`: in what.
+// The tables of a sweep, from its results alone. `baseline`: the method that time to target is measured against, or "";
+// `score`: in what.
 std::string sweep_markdown(const std::vector<Json>& results, const std::string& baseline,
                            const std::string& score = "em_percent");
 std::string sweep_csv(const std::vector<Json>& results);

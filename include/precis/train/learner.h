@@ -1,5 +1,5 @@
-// What the trainer trains: named tensors and the loss of a batch. A compressor around a frozen decoder is one, a decoder
-// that learns from text is another; steps, stages, checkpoints and processes are the same for both.
+// What the trainer trains: named tensors and the loss of a batch. A compressor around a frozen decoder is one, a
+// decoder that learns from text is another; steps, stages, checkpoints and processes are the same for both.
 #pragma once
 
 #include <filesystem>
@@ -17,22 +17,22 @@ class Learner {
  public:
   virtual ~Learner() = default;
 
-  virtual std::string name() const = 0;             // for the log
-  virtual const Decoder& decoder() const = 0;       // for its shape, dtype and device
-  virtual TensorMap tensors() const = 0;            // those trained, by name, as views
+  virtual std::string name() const = 0;                                       // for the log
+  virtual const Decoder& decoder() const = 0;                                 // for its shape, dtype and device
+  virtual TensorMap tensors() const = 0;                                      // those trained, by name, as views
   virtual void load(const TensorMap& tensors, const std::string& where) = 0;  // Error unless names and shapes are equal
 
-  virtual void set_training(bool training) = 0;     // or evaluation
+  virtual void set_training(bool training) = 0;  // or evaluation
   virtual void begin_step(uint64_t seed, int64_t step) = 0;
   virtual void set_dropout_generator(const at::Generator& generator) = 0;
   // Sum of the losses of a batch, differentiable in the tensors; books the time of its parts.
-  virtual LossSum loss(const Objective& objective, const TrainingSet::Example& example,
-                       const ObjectiveConfig& settings, Stopwatch& watch, StepSeconds& seconds) = 0;
+  virtual LossSum loss(const Objective& objective, const TrainingSet::Example& example, const ObjectiveConfig& settings,
+                       Stopwatch& watch, StepSeconds& seconds) = 0;
 
-  virtual std::string file() const = 0;             // of its tensors in a checkpoint: NAME.safetensors
+  virtual std::string file() const = 0;  // of its tensors in a checkpoint: NAME.safetensors
   virtual void describe(const std::filesystem::path& checkpoint) const = 0;  // what else a checkpoint holds
   virtual bool is_exported(const std::filesystem::path& run) const = 0;
-  virtual void write_export(const std::filesystem::path& run) const = 0;     // atomically, into a finished run's folder
+  virtual void write_export(const std::filesystem::path& run) const = 0;  // atomically, into a finished run's folder
 };
 
 // A compressor: only its own tensors are trained, the decoder is frozen.
