@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The three headline claims on the small decoders in assets/: trains and evaluates every cell that is missing, then draws
 # the reports. Stop it at any moment and run it again; run it twice side by side to use two cores (one thread a cell).
-#   scripts/headline_sweeps.sh [pic] [pic-long] [sac] [comprexit] [comprexit-parts]     (default: all)
+#   scripts/headline_sweeps.sh [pic] [pic-local] [pic-long] [sac] [comprexit] [comprexit-parts]     (default: all)
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 precis=build/release/bin/precis
@@ -12,7 +12,7 @@ make_set train --count 8000 --split train
 make_set eval --count 100 --split eval
 make_set train-4 --count 8000 --split train --entities 4
 make_set eval-4 --count 100 --split eval --entities 4
-for sweep in "${@:-pic pic-long sac comprexit comprexit-parts}"; do
+for sweep in "${@:-pic pic-local pic-long sac comprexit comprexit-parts}"; do
   for name in $sweep; do
     say "Sweep $name"
     "$precis" sweep --config "configs/sweeps/$name.json"
