@@ -49,7 +49,7 @@ struct Job {
 
 std::shared_ptr<Compressor> untrained(const BenchTask& task, std::shared_ptr<const Decoder> decoder,
                                       const CompressorRegistry& registry) {
-  CompressorConfig config = compressor_defaults(task.method);
+  CompressorConfig config = compressor_defaults(task.method, "published");  // what peers compute
   config.ratio = task.ratio;
   // A context of up to 512 tokens is one segment, as in the peers' code; PIC keeps its own, longer ones are cut.
   if (task.method == "icae" || task.method == "500x" || task.method == "sac")

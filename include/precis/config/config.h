@@ -365,7 +365,7 @@ struct BenchConfig {
   void visit(V& v) {
     v("jobs", jobs, "what is measured; gate: both forms of ComprExIT's depth-wise gate",
       one_of({"prefill", "decode", "compress", "train_step", "e2e_qa", "gate"}));
-    v("methods", methods, "compression methods, at their defaults and untrained; empty: all");
+    v("methods", methods, "compression methods, in their published form and untrained; empty: all");
     v("batch", batch, "contexts at once", at_least(1));
     v("train_batch", train_batch, "contexts of a training step", at_least(1));
     v("context", context, "tokens of a context", at_least(1));
