@@ -8,6 +8,7 @@ books="${1:?usage: scripts/gpu_run.sh BOOKS [SECONDS]}"
 seconds="${2:-480}"
 precis=build/release/bin/precis
 [ -x "$precis" ] || build_release
+scripts/fetch_smollm2.sh
 data=runs/gpu/data
 mkdir -p "$data"
 [ -f "$data/train.jsonl" ] || "$precis" synth --out "$data/train.jsonl" --count 20000 --seed 1 --split train --entities 4

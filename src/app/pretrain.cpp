@@ -38,10 +38,7 @@ void run_train_tokenizer(const TrainTokenizerCommand& c) {
     bytes += end;
   }
   make_folder(c.out);
-  write_file_atomically(std::filesystem::path(c.out) / "tokenizer.model", train_sentencepiece(lines, c.vocabulary));
-  write_json(
-      std::filesystem::path(c.out) / "tokenizer_config.json",
-      {{"tokenizer_class", "LlamaTokenizer"}, {"bos_token", "<s>"}, {"eos_token", "</s>"}, {"add_bos_token", true}});
+  write_sentencepiece_folder(c.out, train_sentencepiece(lines, c.vocabulary));
   std::printf("%s: %lld pieces from %zu bytes of text\n", c.out.c_str(), static_cast<long long>(c.vocabulary), bytes);
 }
 

@@ -22,8 +22,7 @@ TensorMap trained_tensors(const Compressor& compressor) {
   return out;
 }
 
-void load_trained_tensors(Compressor& compressor, const TensorMap& tensors, const std::string& where) {
-  const TensorMap own = trained_tensors(compressor);
+void copy_tensors(const TensorMap& own, const TensorMap& tensors, const std::string& owner, const std::string& where) {
   std::vector<std::string> problems;
   for (const auto& [name, tensor] : own) {
     const auto given = tensors.find(name);
@@ -39,10 +38,14 @@ void load_trained_tensors(Compressor& compressor, const TensorMap& tensors, cons
   if (!problems.empty()) {
     const size_t count = problems.size();
     if (count > 8) problems.resize(8);
-    throw Error({.what = cat(count, " tensors do not fit the compressor: ", join(problems, "; ")), .where = where});
+    throw Error({.what = cat(count, " tensors do not fit ", owner, ": ", join(problems, "; ")), .where = where});
   }
   const torch::NoGradGuard no_gradient;
   for (const auto& [name, tensor] : own) Tensor(tensor).copy_(tensors.at(name));
+}
+
+void load_trained_tensors(Compressor& compressor, const TensorMap& tensors, const std::string& where) {
+  copy_tensors(trained_tensors(compressor), tensors, "the compressor", where);
 }
 
 void save_peft_adapter(const fs::path& folder, const Compressor& compressor) {

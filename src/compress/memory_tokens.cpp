@@ -29,6 +29,12 @@ void check_fields(const CompressorConfig& c) {
     throw Error({.what = "memory markers need sequential positions and the embedding carrier",
                  .where = "compressor.memory_markers"});
   }
+  if (is_global && c.memory_rows == "per_group") {
+    throw Error({.what = "rows by their place in a chunk need chunks",
+                 .where = "compressor.memory_rows",
+                 .expected = "per_slot or shared with a mask that shows all text",
+                 .found = c.memory_rows});
+  }
   if (c.projector == "residual" && c.slots > 0) {
     throw Error({.what = "a fixed number of slots has no runs of tokens to begin from",
                  .where = "compressor.projector",

@@ -43,12 +43,6 @@ TrainingSet::Part PretrainingPassages::part(int64_t member, Task, uint64_t, int6
   return out;
 }
 
-TrainingSet::Example PretrainingPassages::contexts(int64_t first, int64_t count) const {
-  std::vector<Part> parts;
-  for (int64_t i = first; i < first + count; ++i) parts.push_back(part(i, Task::lm, 0, 0, 0));
-  return example_of(Task::lm, std::move(parts));
-}
-
 PretrainingWindows::PretrainingWindows(const std::string& folder, const Tokenizer& tokenizer, int64_t window)
     : corpus_(folder, tokenizer), window_(window), bos_id_(tokenizer.bos_id) {
   if (size() == 0) {
@@ -67,12 +61,6 @@ TrainingSet::Part PretrainingWindows::part(int64_t member, Task, uint64_t, int64
   Part out;
   out.rows.push_back({.given = {bos_id_}, .learned = TokenIds(ids.begin() + 1, ids.end())});
   return out;
-}
-
-TrainingSet::Example PretrainingWindows::contexts(int64_t first, int64_t count) const {
-  std::vector<Part> parts;
-  for (int64_t i = first; i < std::min(size(), first + count); ++i) parts.push_back(part(i, Task::lm, 0, 0, 0));
-  return example_of(Task::lm, std::move(parts));
 }
 
 }  // namespace precis

@@ -70,6 +70,12 @@ TrainingSet::Example TrainingSet::batch(uint64_t seed, int64_t step, int64_t con
   return example_of(task, std::move(parts));
 }
 
+TrainingSet::Example TrainingSet::in_order(Task task, int64_t first, int64_t count) const {
+  std::vector<Part> parts;
+  for (int64_t i = first; i < first + count; ++i) parts.push_back(part(i, task, 0, 0, i));
+  return example_of(task, std::move(parts));
+}
+
 std::shared_ptr<const TrainingSet> open_training_set(const std::vector<std::string>& paths, const Tokenizer& tokenizer,
                                                      const DataConfig& data, bool with_bos) {
   std::vector<std::string> folders;

@@ -179,6 +179,7 @@ std::string curve_table(const Json& report) {
   std::string text;
   for (const Json& row : report.at("rows")) {
     for (const Json& point : row["learning_curve"]) {
+      if (!point.contains("em_percent")) continue;  // asked other tasks: they are in metrics.jsonl
       text += cat("| ", row["name"].get<std::string>(), " | ", point.value("step", 0), " | ",
                   fixed(point.value("train_seconds", 0.0), 0), " | ", fixed(point.value("em_percent", 0.0), 1), " | ",
                   fixed(point.value("f1_percent", 0.0), 1), " | ",

@@ -3,6 +3,8 @@
 #include <sentencepiece_trainer.h>
 
 #include "precis/core/error.h"
+#include "precis/core/file.h"
+#include "precis/core/json.h"
 #include "precis/core/strings.h"
 
 namespace precis {
@@ -40,6 +42,13 @@ std::string train_sentencepiece(const std::vector<std::string>& texts, int64_t v
                  .where = cat(vocabulary_size, " pieces"),
                  .found = excerpt(status.ToString(), 300)});
   return model;
+}
+
+void write_sentencepiece_folder(const std::filesystem::path& folder, const std::string& model) {
+  write_file_atomically(folder / "tokenizer.model", model);
+  write_json(
+      folder / "tokenizer_config.json",
+      {{"tokenizer_class", "LlamaTokenizer"}, {"bos_token", "<s>"}, {"eos_token", "</s>"}, {"add_bos_token", true}});
 }
 
 }  // namespace precis

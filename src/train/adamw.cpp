@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <numbers>
@@ -13,6 +14,16 @@ namespace precis {
 
 AdamW::AdamW(TensorMap parameters, const TrainConfig& config)
     : beta1_(config.beta1), beta2_(config.beta2), epsilon_(config.epsilon), weight_decay_(config.weight_decay) {
+  for (const auto& own : config.lr_factors) {
+    const auto fits = [&](const auto& item) { return item.first.starts_with(own.tensors); };
+    if (std::any_of(parameters.begin(), parameters.end(), fits)) continue;
+    std::vector<std::string> names;
+    for (const auto& [name, parameter] : parameters) names.push_back(name);
+    throw Error({.what = "no trained tensor has such a name",
+                 .where = "train.lr_factors",
+                 .expected = "the beginning of one of " + excerpt(join(names, ", "), 300),
+                 .found = own.tensors});
+  }
   for (auto& [name, parameter] : parameters) {
     double factor = 1;
     for (const auto& own : config.lr_factors) {

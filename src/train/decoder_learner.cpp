@@ -5,9 +5,8 @@
 
 #include <cmath>
 
-#include "precis/core/error.h"
+#include "precis/compress/checkpoint.h"
 #include "precis/core/strings.h"
-#include "step.h"
 
 namespace precis {
 namespace {
@@ -72,17 +71,7 @@ DecoderLearner::DecoderLearner(DecoderConfig config, uint64_t seed, const Checkp
 }
 
 void DecoderLearner::load(const TensorMap& tensors, const std::string& where) {
-  const torch::NoGradGuard no_gradient;
-  for (auto& [name, tensor] : trained_) {
-    const auto given = tensors.find(name);
-    if (given == tensors.end() || given->second.sizes() != tensor.sizes()) {
-      throw Error({.what = "the saved decoder has another shape",
-                   .where = where,
-                   .expected = cat(name, " ", tensor.sizes()),
-                   .found = given == tensors.end() ? "nothing" : cat(given->second.sizes())});
-    }
-    tensor.copy_(given->second);
-  }
+  copy_tensors(trained_, tensors, "the decoder", where);
 }
 
 DecoderLearner::Losses DecoderLearner::losses(const TrainingSet::Example& example) const {

@@ -3,7 +3,6 @@
 #include "precis/compress/checkpoint.h"
 #include "precis/core/file.h"
 #include "precis/core/random.h"
-#include "step.h"
 
 namespace precis {
 namespace fs = std::filesystem;

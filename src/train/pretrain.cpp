@@ -173,10 +173,7 @@ class Pretraining {
                    .found = read_json(file).dump()});
     }
     write_json(file, to_json(o_));
-    if (!fs::exists(folder_ / "tokenizer.model")) write_file_atomically(folder_ / "tokenizer.model", tokenizer_of(o_));
-    write_json(
-        folder_ / "tokenizer_config.json",
-        {{"tokenizer_class", "LlamaTokenizer"}, {"bos_token", "<s>"}, {"eos_token", "</s>"}, {"add_bos_token", true}});
+    write_sentencepiece_folder(folder_, tokenizer_of(o_));
   }
 
   std::shared_ptr<const TrainingSet> training_set() const {
@@ -187,20 +184,20 @@ class Pretraining {
   // On passages behind those that are trained on: of their answers' tokens. On the held-out corpus: of all tokens.
   Json measure(const DecoderLearner& learner) const {
     DecoderLearner::Scores sum;
-    const auto add = [&](const auto& set, int64_t first) {
-      for (int64_t i = 0; i < held_out_contexts; i += o_.batch) {
-        const auto example = set.contexts(first + i, std::min(o_.batch, held_out_contexts - i));
-        if (example.tokens == 0) break;
-        const DecoderLearner::Scores s = learner.scores(example);
+    const auto add = [&](const TrainingSet& set, int64_t first, int64_t count) {
+      for (int64_t i = 0; i < count; i += o_.batch) {
+        const DecoderLearner::Scores s =
+            learner.scores(set.in_order(Task::lm, first + i, std::min(o_.batch, count - i)));
         sum = {sum.loss + s.loss, sum.right + s.right, sum.count + s.count};
       }
     };
     if (o_.corpus.empty()) {
-      add(PretrainingPassages(passage_options(o_), *tokenizer_), o_.steps * o_.batch);
+      add(PretrainingPassages(passage_options(o_), *tokenizer_), o_.steps * o_.batch, held_out_contexts);
       return {{"answer_loss", sum.loss / sum.count}, {"answer_token_accuracy_percent", 100 * sum.right / sum.count}};
     }
     if (o_.held_out.empty()) return Json::object();
-    add(PretrainingWindows(o_.held_out, *tokenizer_, o_.context), 0);
+    const PretrainingWindows held_out(o_.held_out, *tokenizer_, o_.context);
+    add(held_out, 0, std::min(held_out_contexts, held_out.size()));
     return {{"held_out_loss", sum.loss / sum.count},
             {"held_out_perplexity", std::exp(sum.loss / sum.count)},
             {"token_accuracy_percent", 100 * sum.right / sum.count}};

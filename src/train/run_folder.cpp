@@ -19,15 +19,11 @@ namespace {
 
 // Keys that may differ between two starts of one run.
 bool may_change(const std::string& key, const std::vector<std::string>& allowed) {
-  static const std::vector<std::string> free = {"train.steps",         "train.max_seconds",
-                                                "train.log_interval",  "train.save_interval",
-                                                "train.keep",          "train.keep_best",
-                                                "train.target_em",     "train.skip_limit",
-                                                "train.allow_changes", "train.eval_interval",
-                                                "train.eval_seconds",  "train.eval_limit",
-                                                "run.threads",         "run.dir",
-                                                "data.eval",           "model.path",
-                                                "tokenizer.path"};
+  static const std::vector<std::string> free = {
+      "train.steps",        "train.max_seconds", "train.log_interval", "train.save_interval", "train.keep",
+      "train.keep_best",    "train.target_em",   "train.skip_limit",   "train.allow_changes", "train.eval_interval",
+      "train.eval_seconds", "train.eval_limit",  "train.eval_tasks",   "run.threads",         "run.dir",
+      "data.eval",          "model.path",        "tokenizer.path"};
   if (std::find(allowed.begin(), allowed.end(), key) != allowed.end()) return true;
   return key.starts_with("eval.") || key.starts_with("bench.") || key.starts_with("sweep.") ||
          std::find(free.begin(), free.end(), key) != free.end();

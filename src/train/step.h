@@ -1,7 +1,6 @@
 // One optimiser step's gradients: batches prepared in the background, objectives, micro-batches, processes.
 #pragma once
 
-#include <chrono>
 #include <future>
 
 #include "precis/train/adamw.h"
@@ -9,26 +8,6 @@
 #include "precis/train/trainer.h"
 
 namespace precis {
-
-// Seconds by part.
-struct StepSeconds {
-  double data = 0, encode = 0, decode = 0, backward = 0, communicate = 0, optimizer = 0;
-};
-
-// Adds the time since its making, or since the last call, to a part.
-class Stopwatch {
- public:
-  void add_to(double& part) {
-    const auto now = Clock::now();
-    part += std::chrono::duration<double>(now - last_).count();
-    last_ = now;
-  }
-  double total() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  Clock::time_point start_ = Clock::now(), last_ = start_;
-};
 
 // What this process computes of a step: by objective, its micro-batches.
 struct StepWork {

@@ -160,6 +160,24 @@ TEST(Tasks, MemoriesAreAskedForTheTextItself) {
                         *world.tokenizer, world.config, world.questions));
 }
 
+TEST(Tasks, AutoencodingIsTheLossThatTrainingHas) {
+  World world;
+  world.questions.resize(1);
+  const auto compressor = testing::make_compressor({"icae", {"compressor.method=icae"}});
+  const auto scores = run_task("autoencoding", *read_memory(*compressor, *world.tokenizer, world.config),
+                               *world.tokenizer, world.config, world.questions);
+  ASSERT_TRUE(scores);
+  const TokenBatch context = token_batch({world.tokenizer->encode(world.passages[0].context)});
+  const TaskTokens task{Task::ae, context.ids, context.lengths, context.ids, torch::zeros({1}, torch::kLong)};
+  const torch::NoGradGuard no_gradient;
+  const LossSum loss = decoder_loss(compressor->decoder(), compressor->prompt(compressor->compress(context), task));
+  EXPECT_EQ(loss.count, static_cast<double>(context.ids.size(1)));
+  ASSERT_EQ(scores->measures[1].name, "autoencoding_loss_nats");
+  EXPECT_NEAR(value_of(scores->measures[1]), loss.sum.item<double>() / loss.count, 1e-4);
+  EXPECT_FALSE(run_task("autoencoding", *read_text(*testing::tiny_decoder(), *world.tokenizer, world.config, "full", 4),
+                        *world.tokenizer, world.config, world.questions));
+}
+
 TEST(Tasks, TheSmallDecodersAnswerFromTheFullContextAndNotWithout) {
   const fs::path source(PRECIS_SOURCE_DIR);
   const Config config = resolve_config(config_layers(source / "configs/sweeps/small.json", {}));
@@ -275,6 +293,26 @@ TEST_F(Sweeps, EveryCellIsDoneOnceAndAgainTheSame) {
   EXPECT_EQ(plan.size(), 9u);
   EXPECT_EQ(plan[0]["state"], "done");
   EXPECT_TRUE(plan[8].contains("estimated_seconds"));
+}
+
+TEST_F(Sweeps, TimeToTargetTakesTheLowestOfALossAndTheHighestOfAShare) {
+  sweep("a", {"sweep.ratios=4"});
+  std::vector<Json> results = read_sweep_results(folder / "a");
+  for (Json& line : results) {
+    const bool is_baseline = line["method"] == "icae";
+    const std::vector<double> losses = is_baseline ? std::vector{3.5, 2.0, 2.5} : std::vector{3.0, 2.2, 1.9};
+    Json& curve = line["row"]["learning_curve"] = Json::array();
+    for (size_t i = 0; i < losses.size() && !line["reference"].get<bool>(); ++i)
+      curve.push_back({{"step", 10 * (i + 1)},
+                       {"train_seconds", i + 1.0},
+                       {"train_tokens", 100 * (i + 1)},
+                       {"loss_nats", losses[i]},
+                       {"share_percent", losses[i]}});
+  }
+  const std::string lowest = sweep_markdown(results, "icae", "loss_nats"),
+                    highest = sweep_markdown(results, "icae", "share_percent");
+  EXPECT_NE(lowest.find("| pic | 4x | 1 | 2.000 | 2 s, 20 steps | 3 s, 30 steps |"), std::string::npos) << lowest;
+  EXPECT_NE(highest.find("| pic | 4x | 1 | 3.5 | 1 s, 10 steps | not reached"), std::string::npos) << highest;
 }
 
 TEST_F(Sweeps, AGridOfMoreRatiosGetsTheirReferencesToo) {

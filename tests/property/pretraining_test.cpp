@@ -34,7 +34,7 @@ TEST(Pretraining, PassagesWeighTheirAnswers) {
   pretrain(options, folder / "small");
   const auto tokenizer = load_tokenizer(folder / "small" / "tokenizer.model");
   const PretrainingPassages set({.contexts = 8, .questions = 2, .answer_weight = 10}, *tokenizer);
-  const TrainingSet::Example a = set.contexts(3, 1);
+  const TrainingSet::Example a = set.in_order(Task::lm, 3, 1);
   const Passage passage = PretrainingPassages::passage({.contexts = 8, .questions = 2, .answer_weight = 10}, 3);
   int64_t heavy = 0;
   for (const auto& question : passage.questions)

@@ -400,6 +400,8 @@ TEST(Training, FactorsOnTheLearningRateGoByTensorName) {
   }
   EXPECT_FALSE(frozen.at("memory_rows").equal(start.at("memory_rows")));
   EXPECT_FALSE(plain.begin()->second.equal(start.begin()->second));
+  const std::string message = error_of([&] { tensors("none", {R"(train.lr_factors=[{"tensors":"rows"}])"}); });
+  EXPECT_NE(message.find("memory_rows"), std::string::npos) << message;
 }
 
 TEST(Training, AStageMayHaveShorterContextsThanTheOthers) {

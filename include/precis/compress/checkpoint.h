@@ -12,6 +12,10 @@ namespace precis {
 // The trained tensors by name, as views.
 TensorMap trained_tensors(const Compressor& compressor);
 
+// Copies `given` into the tensors of the same names; Error that lists every missing, extra or mis-shaped one.
+// `owner`: for the message; `where`: their file.
+void copy_tensors(const TensorMap& own, const TensorMap& given, const std::string& owner, const std::string& where);
+
 // Copies `tensors` into the compressor; Error that lists every missing, extra or mis-shaped one. `where`: their file.
 void load_trained_tensors(Compressor& compressor, const TensorMap& tensors, const std::string& where);
 

@@ -24,8 +24,6 @@ class PretrainingPassages : public TrainingSet {
 
   // Passage `index` of the endless stream; those from size() on are never trained on.
   static Passage passage(const Options& options, int64_t index);
-  // Contexts `first` to `first + count` of the stream, in order.
-  Example contexts(int64_t first, int64_t count) const;
 
  protected:
   Part part(int64_t member, Task task, uint64_t seed, int64_t step, int64_t place) const override;
@@ -45,7 +43,6 @@ class PretrainingWindows : public TrainingSet {
   int64_t size() const override { return corpus_.tokens() / window_; }
   const std::string& hash() const override { return hash_; }
   void require(Task) const override {}
-  Example contexts(int64_t first, int64_t count) const;
 
  protected:
   Part part(int64_t member, Task task, uint64_t seed, int64_t step, int64_t place) const override;

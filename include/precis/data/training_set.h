@@ -23,6 +23,9 @@ class TrainingSet {
   // whichever others it comes with; `tokens` is 0 where they have nothing to learn.
   Example batch(uint64_t seed, int64_t step, int64_t contexts, Task task, int64_t first = 0, int64_t count = -1) const;
 
+  // Contexts `first` to `first + count` as they stand in the set, without drawing: to measure on.
+  Example in_order(Task task, int64_t first, int64_t count) const;
+
   // Which of the set's contexts batch `step` has. Every epoch is a seeded permutation of all of them; none is stored.
   std::vector<int64_t> members(uint64_t seed, int64_t step, int64_t contexts) const;
 

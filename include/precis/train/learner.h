@@ -7,11 +7,9 @@
 #include "precis/compress/compressor.h"
 #include "precis/data/training_set.h"
 #include "precis/train/objective.h"
+#include "precis/train/step_seconds.h"
 
 namespace precis {
-
-class Stopwatch;
-struct StepSeconds;
 
 class Learner {
  public:
