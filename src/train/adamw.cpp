@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 #include <numbers>
+#include <set>
 
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
@@ -17,11 +18,11 @@ AdamW::AdamW(TensorMap parameters, const TrainConfig& config)
   for (const auto& own : config.lr_factors) {
     const auto fits = [&](const auto& item) { return item.first.starts_with(own.tensors); };
     if (std::any_of(parameters.begin(), parameters.end(), fits)) continue;
-    std::vector<std::string> names;
-    for (const auto& [name, parameter] : parameters) names.push_back(name);
+    std::set<std::string> beginnings;
+    for (const auto& [name, parameter] : parameters) beginnings.insert(name.substr(0, name.find('.')));
     throw Error({.what = "no trained tensor has such a name",
                  .where = "train.lr_factors",
-                 .expected = "the beginning of one of " + excerpt(join(names, ", "), 300),
+                 .expected = "the beginning of one of " + join({beginnings.begin(), beginnings.end()}, ", "),
                  .found = own.tensors});
   }
   for (auto& [name, parameter] : parameters) {
