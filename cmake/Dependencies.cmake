@@ -1,4 +1,4 @@
-# Everything precis stands on; scripts/setup.sh installs it.
+# The dependencies of precis; scripts/setup.sh installs them.
 find_package(LibTorch REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(spdlog REQUIRED)

@@ -1,4 +1,4 @@
-# Finds LibTorch: the one under CMAKE_PREFIX_PATH / LIBTORCH_ROOT if given, else the wheel in the project's .venv.
+# Finds LibTorch under CMAKE_PREFIX_PATH or LIBTORCH_ROOT if given, else the wheel in the project's .venv.
 # Defines the target LibTorch::LibTorch, LibTorch_VERSION and LibTorch_LIBRARY_DIR. Checks version and C++ ABI.
 set(_wheels "")
 file(GLOB _wheels "${CMAKE_CURRENT_LIST_DIR}/../.venv/lib/python3*/site-packages/torch")
@@ -14,7 +14,7 @@ if(LibTorch_ROOT_DIR)
     find_library(LibTorch_${_name}_LIBRARY ${_name} HINTS "${LibTorch_LIBRARY_DIR}" NO_DEFAULT_PATH)
   endforeach()
   find_library(LibTorch_cuda_LIBRARY torch_cuda HINTS "${LibTorch_LIBRARY_DIR}" NO_DEFAULT_PATH)
-  # CUDA's own headers besides, of its toolkit: then a GPU generates tokens by recorded graphs of kernels.
+  # Headers of the CUDA toolkit enable CUDA graphs for token generation.
   if(LibTorch_cuda_LIBRARY)
     find_library(LibTorch_c10_cuda_LIBRARY c10_cuda HINTS "${LibTorch_LIBRARY_DIR}" NO_DEFAULT_PATH)
     find_path(LibTorch_CUDA_INCLUDE_DIR crt/host_config.h HINTS ENV CUDA_HOME /usr/local/cuda PATH_SUFFIXES include)
@@ -43,7 +43,7 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   add_library(LibTorch::LibTorch INTERFACE IMPORTED)
   target_include_directories(LibTorch::LibTorch INTERFACE ${LibTorch_INCLUDE_DIRS})
   # --no-as-needed keeps libtorch_cuda, whose kernels register themselves when it is loaded. The C++ library comes first:
-  # wheels with CUDA (2.11) export a broken std::filesystem::remove_all, which would take the place of its own.
+  # wheels with CUDA (2.11) export a broken std::filesystem::remove_all, which would override the library's own.
   target_link_libraries(LibTorch::LibTorch INTERFACE -Wl,--no-as-needed stdc++ ${LibTorch_torch_LIBRARY}
     ${LibTorch_torch_cpu_LIBRARY} ${LibTorch_c10_LIBRARY} $<$<BOOL:${LibTorch_cuda_LIBRARY}>:${LibTorch_cuda_LIBRARY}> -Wl,--as-needed)
   set(LibTorch_CUDA_GRAPHS OFF)
@@ -52,8 +52,8 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
     target_link_libraries(LibTorch::LibTorch INTERFACE ${LibTorch_c10_cuda_LIBRARY} ${LibTorch_cudart_LIBRARY})
   endif()
 
-  # at::parallel_for is a template over OpenMP: without this flag our own kernels would silently run on one thread. The
-  # runtime is the one that LibTorch brings, so that there is one pool of threads.
+  # at::parallel_for is a template over OpenMP: without this flag our own kernels would silently run on one thread. Use
+  # LibTorch's OpenMP runtime, so that there is a single thread pool.
   file(GLOB LibTorch_OpenMP_LIBRARY "${LibTorch_LIBRARY_DIR}/libgomp*.so*")
   if(LibTorch_OpenMP_LIBRARY)
     target_compile_options(LibTorch::LibTorch INTERFACE -fopenmp)
@@ -63,7 +63,7 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
     target_link_libraries(LibTorch::LibTorch INTERFACE OpenMP::OpenMP_CXX)
   endif()
 
-  # A LibTorch built with the old C++ ABI compiles but does not link: say so here, in words.
+  # A LibTorch built with the old C++ ABI compiles but does not link: report it here.
   if(NOT DEFINED LibTorch_ABI_OK)
     file(WRITE "${CMAKE_BINARY_DIR}/libtorch_abi.cpp"
       "#include <c10/util/Exception.h>\nint main() { try { TORCH_CHECK(false, std::string(\"abi\")); } catch (const c10::Error&) {} return 0; }\n")
@@ -72,6 +72,6 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   endif()
   if(NOT LibTorch_ABI_OK)
     message(FATAL_ERROR "LibTorch in ${LibTorch_ROOT_DIR} cannot be linked by this compiler: it was built with another C++ "
-      "ABI. Take a build with the C++11 ABI (every wheel since 2.7).")
+      "ABI. Use a build with the C++11 ABI (every wheel since 2.7).")
   endif()
 endif()

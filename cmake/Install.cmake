@@ -1,4 +1,4 @@
-# cmake --install: headers, libraries, programs, and the package that find_package(precis) reads.
+# cmake --install: headers, libraries, programs, and the package for find_package(precis).
 include(CMakePackageConfigHelpers)
 install(DIRECTORY include/precis DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS precis precis_base precis_app EXPORT precisTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})

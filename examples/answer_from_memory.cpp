@@ -1,9 +1,10 @@
-// answer_from_memory MODEL COMPRESSOR MEMORY PROMPT: the frozen decoder goes on behind a memory file, streamed.
+// answer_from_memory MODEL COMPRESSOR MEMORY PROMPT: the frozen decoder answers a prompt from a memory file, streamed.
 #include <precis/compress/checkpoint.h>
-#include <precis/compress/memory_file.h>
+#include <precis/compress/made_by.h>
+#include <precis/memory/memory_file.h>
 #include <precis/model/generate.h>
 #include <precis/text/tokenizer.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cstdio>
 
@@ -20,7 +21,7 @@ int main(int argc, char** argv) {
     const precis::TokenBatch prompt = precis::token_batch({tokenizer->encode(argv[4])});
     const precis::TaskTokens task{precis::Task::qa, prompt.ids, prompt.lengths, {}, torch::zeros({1}, torch::kLong)};
     precis::StreamDecoder stream(*tokenizer);
-    const torch::NoGradGuard no_gradient;
+    const at::NoGradGuard no_gradient;
     precis::generate(*decoder, compressor->prompt(file.memory, task),
                      {.max_new_tokens = 24, .end_ids = tokenizer->end_ids}, [&](int64_t, int64_t id) {
                        std::fputs(stream.push(id).c_str(), stdout);

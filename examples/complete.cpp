@@ -1,7 +1,7 @@
 // complete MODEL TEXT: the frozen decoder continues the text, streamed.
 #include <precis/model/generate.h>
 #include <precis/text/tokenizer.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cstdio>
 

@@ -1,8 +1,8 @@
-// A compressor of one's own: the memory is the embeddings of the context's last 1 / ratio tokens behind one learned
-// row. Registered under "last-tokens", it trains, resumes, evaluates and reports like the methods that precis ships.
+// A custom compressor: the memory is one learned row, then the embeddings of the last 1 / ratio of the context's
+// tokens. Registered as "last-tokens", it trains, resumes, evaluates and reports like the built-in methods.
 #include <precis/app/program.h>
 #include <precis/compress/prompt.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace {
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# How cost grows: compressing 512 to 32,768 tokens (in parts, in bounded memory), decoding behind longer and longer
-# prompts, training steps of more and more contexts. The small decoder with room for 65,536 positions; a JSON line a
-# measurement in runs/bench/growth.jsonl, the table on standard output.
+# Measures how cost grows: compressing 512 to 32,768 tokens (in parts, in bounded memory), decoding after prompts of
+# increasing length, training steps with increasing batch size. Uses the small decoder, extended to 65,536 positions.
+# Writes one JSON line per measurement to runs/bench/growth.jsonl and a table to standard output.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 precis=build/release/bin/precis
@@ -10,7 +10,7 @@ mkdir -p runs/bench/small-64k
 cp assets/small-decoder/* runs/bench/small-64k/
 sed -i 's/"max_position_embeddings": 1024/"max_position_embeddings": 65536/' runs/bench/small-64k/config.json
 run() { "$precis" bench model.path=runs/bench/small-64k 'bench.dtype=["float32"]' 'bench.batch=[1]' "$@"; }
-say "Measuring; leave the machine alone meanwhile"
+say "Measuring; keep the machine otherwise idle"
 {
   run 'bench.jobs=["compress"]' 'bench.context=[512, 2048, 8192, 32768]' bench.segments_at_once=8 bench.repeat=3
   run 'bench.jobs=["decode"]' 'bench.prompt=[128, 512, 2048, 8192]' bench.repeat=3

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Lines of `precis bench` (files, or standard input) as a Markdown table."""
+"""Prints lines of `precis bench` (files, or standard input) as a Markdown table."""
 import fileinput
 import json
 
-print("| job | method | batch x context | ratio | dtype | seconds [lowest, highest] | tokens/s | peak MB: all / while running | "
+print("| job | method | batch x context | ratio | dtype | seconds [lowest, highest] | tokens/s | peak MB: total / while running | "
       "10^9 operations | % of matrix peak | % of bandwidth |\n|---|---|---|---|---|---|---|---|---|---|---|")
 for line in fileinput.input():
     row = json.loads(line)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""precis beside its Python peers: the same jobs on the same model, alternately, each measurement in a process of its own.
+"""Benchmarks precis against its Python peers: the same jobs on the same model, alternating, each in a separate process.
 
     bench_vs_peers.py --peer-python PYTHON --peer-script peer_speed.py --model GGUF_OR_FOLDER --peer-model FOLDER
                       [--official DIR] [--rounds 5] [--dtype bfloat16] [--jobs ...] [--methods ...] --out FILE.jsonl
 
-Every line of both sides goes to --out, with its round; the table on standard output is drawn from that file alone
-(`--table FILE.jsonl` draws it again). A ratio is peer / precis of one round: above 1, precis is faster (or smaller).
-Run nothing else meanwhile.
+Both sides' results are written to --out, with their round. The table on standard output uses that file alone
+(`--table FILE.jsonl` prints it again). A time ratio is peer / precis of one round: above 1, precis is faster.
+Keep the machine otherwise idle.
 """
 import argparse
 import json
@@ -15,10 +15,10 @@ import statistics
 import subprocess
 import sys
 
-QUESTIONS = 5  # asked of one memory in e2e_qa
+QUESTIONS = 5  # per memory in e2e_qa
 SEGMENT = 256  # context of the peers' pic and icae training steps
 
-# job, batch, context, method of precis, (implementation, method) of the peer
+# job, batch, context, precis method, (implementation, method) of the peer
 PAIRS = [
     ("prefill", 1, 512, "full", ("hf", "full")),
     ("prefill", 8, 512, "full", ("hf", "full")),
@@ -83,7 +83,7 @@ def measure(args):
 
 
 def seconds(line, job):
-    """What is compared: seconds per run, or per decoded token; the peer's answer to five questions is five of one."""
+    """Seconds per run, or per decoded token. The peer answers one question; five questions count as five runs."""
     if job == "decode":
         return 1 / line["decode_tokens_per_s"]
     return line["median_s"] * (QUESTIONS if job == "e2e_qa" and line["side"] == "peer" else 1)
@@ -99,7 +99,7 @@ def table(path):
                 order.append(key)
             rounds[key].setdefault(line["round"], {})[line["side"]] = line
     print("| job | batch x context | precis | peer | precis s | peer s | times faster, median [lowest, highest] | "
-          "peak memory, MB: precis / peer | its ratio |\n|---|---|---|---|---|---|---|---|---|")
+          "peak memory, MB: precis / peer | memory ratio |\n|---|---|---|---|---|---|---|---|---|")
     for key in order:
         job, batch, context, method, peer = key
         both = [r for r in rounds[key].values() if len(r) == 2]
@@ -119,7 +119,7 @@ def table(path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--table", metavar="FILE", help="only draw the table of this file")
+    parser.add_argument("--table", metavar="FILE", help="only print the table of this file")
     parser.add_argument("--out", default="runs/bench/vs_peers.jsonl")
     parser.add_argument("--precis", default="build/release/bin/precis")
     parser.add_argument("--model", default="models/SmolLM2-135M-Instruct.Q4_1.gguf")
@@ -131,9 +131,9 @@ def main():
     parser.add_argument("--methods", help="only these methods of precis")
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"],
-                        help="cuda: the peers by peer_speed_gpu.py; the memory is then the GPU's")
-    parser.add_argument("--decode-dtype", default="same", help="of precis (model.decode_dtype)")
-    parser.add_argument("--peer-dtype", help="where the peer is faster in another one")
+                        help="cuda: run the peers with peer_speed_gpu.py and report GPU memory")
+    parser.add_argument("--decode-dtype", default="same", help="model.decode_dtype of precis")
+    parser.add_argument("--peer-dtype", help="the peer's dtype, if it is faster in another one")
     parser.add_argument("--ratio", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--repeat", type=int, default=3)
@@ -142,7 +142,7 @@ def main():
     if not args.table:
         for name in ("peer_python", "peer_script", "peer_model"):
             if not getattr(args, name):
-                parser.error(f"--{name.replace('_', '-')} is needed to measure")
+                parser.error(f"--{name.replace('_', '-')} is required to measure")
         measure(args)
     table(args.table or args.out)
 

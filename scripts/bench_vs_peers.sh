@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Times precis beside its Python peers (Hugging Face transformers + peft; the authors' code with --official DIR), in one
-# go on the same model. The peers get a virtual environment of their own in build/peers; their scripts (peer_speed.py and
-# its helpers) are not part of this project.
+# Times precis against its Python peers (Hugging Face transformers + peft; the authors' code with --official DIR) on the
+# same model, in one session. The peers use a separate virtual environment in build/peers; their scripts (peer_speed.py
+# and its helpers) are not part of this project.
 #   scripts/bench_vs_peers.sh FOLDER_OF_PEER_SCRIPTS [options of scripts/bench_vs_peers.py]
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -14,19 +14,19 @@ python="$ROOT/build/peers/bin/python"
 [ -x build/release/bin/precis ] || build_release
 scripts/fetch_smollm2.sh
 if [ ! -x "$python" ]; then
-  say "The peers' virtual environment, build/peers"
+  say "Creating the peers' virtual environment, build/peers"
   python3 -m venv build/peers
   "$python" -m pip install --quiet torch==2.13.0
   "$python" -m pip install --quiet torch==2.13.0 transformers==4.57.3 peft==0.17.1 safetensors tokenizers gguf numpy loguru
 fi
 if [ ! -f build/peers/smollm2/tokenizer_right.json ]; then
-  say "The model as the peers read it, build/peers/smollm2"
+  say "Converting the model for the peers, build/peers/smollm2"
   "$python" -c "
 from transformers import AutoModelForCausalLM
 AutoModelForCausalLM.from_pretrained('models', gguf_file='$gguf').save_pretrained('build/peers/smollm2')"
   "$python" "$peers/smollm2_tokenizer.py" --gguf "models/$gguf" --out build/peers/smollm2/tokenizer_right.json >/dev/null
 fi
 mkdir -p runs/bench
-say "Measuring; leave the machine alone meanwhile"
+say "Measuring; keep the machine otherwise idle"
 .venv/bin/python scripts/bench_vs_peers.py --peer-python "$python" --peer-script "$peers/peer_speed.py" \
   --peer-model build/peers/smollm2 --model "models/$gguf" "$@"

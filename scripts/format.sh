@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formats all C++ sources; with --check, says which are not formatted and fails.
+# Formats all C++ sources; with --check, lists unformatted files and fails.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 mapfile -t files < <(git ls-files --cached --others --exclude-standard '*.cpp' '*.h')
 if [ "${1:-}" = --check ]; then

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The three headline claims on the small decoders in assets/: trains and evaluates every cell that is missing, then draws
-# the reports. Stop it at any moment and run it again; run it twice side by side to use two cores (one thread a cell).
+# Sweeps for the three headline claims on the small decoders in assets/: trains and evaluates every missing cell, then
+# draws the reports. Resumes if interrupted. Run it twice in parallel to use two cores (one thread per cell).
 #   scripts/headline_sweeps.sh [pic] [pic-local] [pic-long] [sac] [comprexit] [comprexit-parts]     (default: all)
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes tests/golden: small golden cases from a restatement that shares no code with precis.
+"""Writes tests/golden: small golden cases from an independent implementation that shares no code with precis.
 
     .venv/bin/python scripts/make_golden.py          (torch 2.13.0 only; a second run writes the same files)
 
-A tiny Llama decoder and PIC around it, in float64, after the formulas: own RMSNorm, rotary embedding, softmax over a
-mask written pair by pair, LoRA. Gradients by autograd. Format: docs/golden-cases.md.
+A tiny Llama decoder and PIC around it, in float64, from the formulas: RMSNorm, rotary embedding, softmax under an
+explicit mask, LoRA. Gradients by autograd. Format: docs/golden-cases.md.
 """
 import json
 import pathlib
@@ -20,7 +20,7 @@ NAMES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
 
 
 def save(path, tensors):
-    """safetensors, wide elements first."""
+    """Writes a safetensors file, wide elements first."""
     order = sorted(tensors, key=lambda k: (-tensors[k].element_size(), k))
     header, offset, blobs = {}, 0, []
     for name in order:
@@ -144,7 +144,7 @@ def decoder_case(w, w64, gen):
 
 
 def pic_mask(text, chunk, slots):
-    """[BOS] text memory, one slot a chunk: text causal; a slot sees BOS, its own chunk and the slots before it."""
+    """[BOS] text memory, one slot per chunk: text is causal; a slot sees BOS, its own chunk and earlier slots."""
     n = 1 + text + slots
     mask = causal(n)
     for m in range(slots):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the peers' timing script on a GPU: everything is made on the device, and every timed run waits for it.
+"""Runs the peers' timing script on a GPU: all tensors are created there, and every timed run synchronises.
 
     peer_speed_gpu.py FOLDER_WITH_peer_speed.py [options of peer_speed.py]
 """
@@ -7,11 +7,11 @@ import json
 import os
 import sys
 
-os.environ.setdefault("PEERS", os.path.abspath(sys.argv[1]))  # also for the processes that this one starts
+os.environ.setdefault("PEERS", os.path.abspath(sys.argv[1]))  # also for child processes
 sys.path.insert(0, os.environ["PEERS"])
 import peer_speed  # noqa: E402
 
-peer_speed.__file__ = os.path.abspath(__file__)  # its measuring processes start this script
+peer_speed.__file__ = os.path.abspath(__file__)  # its child processes run this script
 
 
 def on_gpu(task):
@@ -24,7 +24,7 @@ def on_gpu(task):
         def __init__(self, device_type, *args, **kwargs):
             super().__init__(device_type.replace("cpu", "cuda"), *args, **kwargs)
 
-    # The same random tokens as on the CPU, and no precision asked of the CPU.
+    # The same random tokens as on the CPU, and autocast for the GPU.
     torch.randint = lambda *args, **kwargs: randint(*args, device="cpu", **kwargs).cuda()
     torch.autocast = Autocast
 

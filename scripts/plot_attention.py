@@ -1,4 +1,4 @@
-"""Heat maps of where memory rows attend, layer by layer, from `precis inspect RUN --attention TEXT --json`.
+"""Draws heat maps of the memory rows' attention, one per layer, from `precis inspect RUN --attention TEXT --json`.
 
     precis inspect RUN --attention TEXT --json > after.json
     python scripts/plot_attention.py after.json --out attention.svg
@@ -15,8 +15,8 @@ import matplotlib.pyplot as plt
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("layers", help="the JSON line that precis inspect printed")
-    parser.add_argument("--out", default="attention.svg", help="picture to write (.svg or .png)")
+    parser.add_argument("layers", help="file with the JSON line from precis inspect")
+    parser.add_argument("--out", default="attention.svg", help="image to write (.svg or .png)")
     args = parser.parse_args()
     with open(args.layers) as file:
         layers = json.load(file)

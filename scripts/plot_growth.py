@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws runs/bench/growth.jsonl (scripts/bench_growth.sh): seconds and memory of compressing against the text's length.
+"""Plots runs/bench/growth.jsonl (scripts/bench_growth.sh): seconds and memory of compressing against text length.
 
   scripts/plot_growth.py runs/bench/growth.jsonl docs/growth.svg
 """
@@ -12,7 +12,7 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]  # Okabe and Ito
-INK = "#7a7f87"  # read on light and on dark paper
+INK = "#7a7f87"  # readable on light and dark backgrounds
 
 if len(sys.argv) != 3:
     sys.exit(__doc__)
@@ -29,7 +29,7 @@ for panel, field, label in zip(panels, ("median_s", "peak_rss_mb"), ("seconds", 
     for method in sorted({row["method"] for row in rows}):
         own = sorted((row["context"], row[field]) for row in rows if row["method"] == method)
         panel.plot(*zip(*own), marker="o", markersize=4, label=method)
-    panel.set(xscale="log", xlabel="tokens of the text", ylabel=label)
+    panel.set(xscale="log", xlabel="text tokens", ylabel=label)
     panel.set_xticks(lengths, [f"{n:,}" for n in lengths])
     panel.minorticks_off()
 panels[0].set(yscale="log")

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Draws a sweep: report.html, self-contained, from results.jsonl alone.
+"""Plots a sweep: a self-contained report.html, from results.jsonl alone.
 
   scripts/plot_sweep.py SWEEP_FOLDER [--methods NAMES] [--baseline METHOD] [--out FILE.html | FILE.svg]
 
-Quality against ratio, quality against training time with the time-to-target marks, cost against ratio, and after how
-many questions compressing a context pays. Every figure comes light and dark, with its numbers as a table below it.
-A FILE.svg is quality against ratio alone, in ink for either paper.
+Plots quality against ratio, quality against training time with time-to-target marks, cost against ratio, and the
+break-even number of questions. Every figure has a light and a dark version and a table of its numbers. A FILE.svg
+contains only quality against ratio, in colours for light and dark backgrounds.
 """
 
 import argparse
@@ -26,9 +26,9 @@ import numpy as np  # noqa: E402
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A6FD1", "#7F7F7F"]  # Okabe and Ito
 EITHER = {"ink": "#7a7f87", "grid": "#7a7f8755"}
 THEMES = {"light": {"ink": "#222222", "grid": "#dddddd"}, "dark": {"ink": "#e6e6e6", "grid": "#444444"}}
-MARKERS = ["o", "s", "^", "D"]  # the next one where the colours begin again
+MARKERS = ["o", "s", "^", "D"]  # the next one when the colours repeat
 MEASURES = {"em_percent": "exact match, %", "f1_percent": "F1, %"}
-LONG_TABLE = 24  # rows; longer ones are folded away
+LONG_TABLE = 24  # rows; longer tables are collapsed
 SAMPLES = 1000
 
 STYLE = """
@@ -51,14 +51,14 @@ code { font-size: .85rem; overflow-wrap: anywhere }
 
 
 def read_results(folder):
-    """The lines of results.jsonl; a torn last line is left out, any other broken line is an error."""
+    """The lines of results.jsonl. An incomplete last line is ignored, any other malformed line is an error."""
     path = folder / "results.jsonl"
     if not path.exists():
         sys.exit(f"plot_sweep: {path}: no such file; run precis sweep first")
     lines = path.read_text(encoding="utf-8").split("\n")
-    torn = lines.pop()
-    if torn.strip():
-        print(f"plot_sweep: {path}: the last line is torn and is left out", file=sys.stderr)
+    incomplete = lines.pop()
+    if incomplete.strip():
+        print(f"plot_sweep: {path}: the last line is incomplete and is ignored", file=sys.stderr)
     results = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -91,7 +91,7 @@ def pooled(lines, task):
 
 
 def styles(rows):
-    """Colour and marker of each method, the same in all figures; those of the references come last."""
+    """Colour and marker of each method, the same in all figures; references come last."""
     is_reference = {method: lines[0]["reference"] for (method, ratio), lines in rows.items() if ratio > 0}
     return {method: {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i // len(COLORS) % len(MARKERS)]}
             for i, method in enumerate(sorted(is_reference, key=lambda m: (is_reference[m], m)))}
@@ -112,14 +112,14 @@ def svg_of(build, colors):
 
 
 def draw(build, caption, head, rows):
-    """A figure in both themes, and its numbers."""
+    """A figure in both themes, with a table of its numbers."""
     parts = ["<figure>"]
     for theme, colors in THEMES.items():
         svg = svg_of(build, colors)
         parts.append(f'<div class="{theme}">{svg[svg.index("<svg"):]}</div>')
     parts.append(f"<figcaption>{html.escape(caption)}</figcaption></figure>")
     cells = lambda tag, values: "".join(f"<{tag}>{html.escape(str(v))}</{tag}>" for v in values)  # noqa: E731
-    parts.append(f"<details{' open' if len(rows) <= LONG_TABLE else ''}><summary>Its numbers</summary>")
+    parts.append(f"<details{' open' if len(rows) <= LONG_TABLE else ''}><summary>Numbers</summary>")
     parts.append(f'<div class="scroll"><table><tr>{cells("th", head)}</tr>')
     parts += [f"<tr>{cells('td', row)}</tr>" for row in rows]
     parts.append("</table></div></details>")
@@ -144,7 +144,7 @@ def ratio_axis(ax, ratios):
 
 
 def quality_figure(rows, task, style):
-    """What `draw` takes."""
+    """The arguments of `draw`."""
     points = {key: pooled(lines, task) for key, lines in rows.items() if task in lines[0]["items"]}
     methods = list(dict.fromkeys(m for m, r in points if r > 0))
     ratios = sorted({r for _, r in points if r > 0}) or [1]
@@ -186,7 +186,7 @@ def curve_figure(rows, ratio, baseline, style):
     if not curves:
         return ""
     best = max((p[2] for p in curves[baseline]), default=None) if baseline in curves else None
-    best = best or None  # a baseline that answers nothing is no target
+    best = best or None  # a baseline score of 0 is not a target
 
     def build(ink):
         figure, ax = axes("seconds of training (without evaluations)", "exact match %")
@@ -202,7 +202,7 @@ def curve_figure(rows, ratio, baseline, style):
         return figure
 
     table = [(m, p[0], f"{p[1]:.0f}", f"{p[2]:.1f}") for m, c in curves.items() for p in c]
-    return draw(build, f"Exact match on the questions asked during training at {ratio}x, mean over seeds"
+    return draw(build, f"Exact match in evaluations during training at {ratio}x, mean over seeds"
                 + (f"; dotted: when each first reaches the best of {baseline}." if best is not None else "."),
                 ["method", "step", "seconds", "EM %"], table)
 
@@ -212,9 +212,9 @@ def median(line, key):
     return value["median"] if value else 0.0
 
 
-COSTS = [("compress_milliseconds_per_context", "compress, ms a context"),
-         ("prefill_milliseconds_per_question", "prefill, ms a question"),
-         ("decode_milliseconds_per_token", "decode, ms a token")]
+COSTS = [("compress_milliseconds_per_context", "compress, ms / context"),
+         ("prefill_milliseconds_per_question", "prefill, ms / question"),
+         ("decode_milliseconds_per_token", "decode, ms / token")]
 
 
 def cost_figure(rows, style):
@@ -261,7 +261,7 @@ def break_even_figure(rows):
     names = [f"{m} {r}x" for m, r in points]
 
     def build(ink):
-        figure, ax = axes("questions to one context", "")
+        figure, ax = axes("questions per context", "")
         figure.set_figheight(1 + 0.3 * len(names))
         ax.barh(names, [v or 0 for v in points.values()], color=COLORS[0])
         for i, v in enumerate(points.values()):
@@ -270,8 +270,8 @@ def break_even_figure(rows):
         ax.invert_yaxis()
         return figure
 
-    return draw(build, "After so many questions to one context, compressing it has cost less than reading it in full "
-                "each time, on this machine.", ["method", "ratio", "questions"],
+    return draw(build, "Break-even: the number of questions per context after which compressing costs less than reading "
+                "the context in full for each question, on this machine.", ["method", "ratio", "questions"],
                 [(m, f"{r}x", v if v else "never") for (m, r), v in points.items()])
 
 
@@ -285,8 +285,8 @@ def write(path, text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--baseline", default="icae", help="method whose best score time to target is measured against")
-    parser.add_argument("--methods", help="only these, separated by commas; references are always shown")
+    parser.add_argument("--baseline", default="icae", help="method whose best score is the target for time to target")
+    parser.add_argument("--methods", help="methods to show, separated by commas; references are always shown")
     parser.add_argument("--out", type=pathlib.Path)
     options = parser.parse_args()
     results = read_results(options.folder)
@@ -307,7 +307,7 @@ def main():
         for line in results:
             if line["data"] == data:
                 own = rows[line["method"], line["ratio"]]
-                if line["reference"]:  # it has no seeds: the newest
+                if line["reference"]:  # no seeds: keep the newest
                     own.clear()
                 own.append(line)
         rows = dict(sorted(rows.items()))
@@ -323,7 +323,7 @@ def main():
             figure = curve_figure(rows, ratio, options.baseline, style)
             if figure:
                 body += [f"<h2>Learning at {ratio}x{html.escape(suffix)}</h2>", figure]
-        for title, figure in (("Cost", cost_figure(rows, style)), ("When compressing pays", break_even_figure(rows))):
+        for title, figure in (("Cost", cost_figure(rows, style)), ("Break-even", break_even_figure(rows))):
             if figure:
                 body += [f"<h2>{title}{html.escape(suffix)}</h2>", figure]
     page = ('<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'

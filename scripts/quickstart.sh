@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Set-up, build, and the main job on a real model: train PIC, its unchunked twin and SAC at 4x for equal time on
-# generated passages, then answer held-out questions from their memories beside full, no and truncated context.
+# Installs, builds, and runs the main experiment on a real model: trains PIC, its unchunked baseline (ICAE) and SAC at 4x
+# for equal time on generated passages, then answers held-out questions from their memories and, for reference, from
+# full, no and truncated context.
 #   scripts/quickstart.sh [--seed N] [--seconds N]     (defaults: seed 1, 270 s of training each)
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -22,22 +23,22 @@ data=runs/quickstart/data
 runs=runs/quickstart/seed-$seed
 mkdir -p "$data"
 
-say "Step 1 of 3: generated passages with 3 questions each; training and evaluation share no invented name"
+say "Step 1 of 3: generating passages with 3 questions each; training and evaluation share no invented name"
 [ -f "$data/train.jsonl" ] || "$precis" synth --out "$data/train.jsonl" --count 6000 --seed 1 --split train
 [ -f "$data/eval.jsonl" ] || "$precis" synth --out "$data/eval.jsonl" --count 100 --seed 1 --split eval
 
-say "Step 2 of 3: training PIC, its unchunked twin (icae) and SAC at 4x, $seconds s each (about $((3 * seconds / 60 + 2)) minutes in all)"
+say "Step 2 of 3: training PIC, its unchunked baseline (icae) and SAC at 4x, $seconds s each (about $((3 * seconds / 60 + 2)) minutes in total)"
 for method in pic icae sac; do
   "$precis" train --config "configs/quickstart/$method.json" "run.dir=$runs/$method" "run.seed=$seed" "train.max_seconds=$seconds"
 done
 
-say "Step 3 of 3: 300 held-out questions, from memory and from text (about 2 minutes)"
+say "Step 3 of 3: answering 300 held-out questions from memory and from text (about 2 minutes)"
 "$precis" eval --config configs/quickstart/eval.json "eval.compressors=$runs/pic,$runs/icae,$runs/sac" "run.dir=$runs/report"
 sed -n '/^## Learning curves/,$p' "$runs/report/report.md"
 
 cat >&2 <<END
 
-The report, with every answer, is in $runs/report. What to try next:
+The report, with all answers, is in $runs/report. What to try next:
   $precis train --config configs/smollm2/pic-embedding.json     the other carrier: soft-prompt rows (learns slowly)
   $precis train --config configs/smollm2/sac-16x.json           another compression ratio
   $precis train --config configs/squad/sac.json data.train=YOUR.jsonl.gz data.eval=dev-v1.1.json

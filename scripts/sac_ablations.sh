@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# SAC at 4x on SmolLM2 and its paper's four ablations, over seeds: trains each by steps, then one report a seed.
-# Safe to stop and run again: finished runs are kept.
-#   scripts/sac_ablations.sh [SEED ...]     (default: 1 2 3; about half an hour a seed on 2 cores)
+# SAC at 4x on SmolLM2 and its paper's four ablations: trains each for a fixed number of steps, then writes one report
+# per seed. Resumes if interrupted; finished runs are kept.
+#   scripts/sac_ablations.sh [SEED ...]     (default: 1 2 3; about half an hour per seed on 2 cores)
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 precis="${PRECIS:-build/release/bin/precis}"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what precis is built with: Debian packages, and LibTorch as the torch wheel in .venv. Run again, it does
-# nothing that is done already, and needs no network then.
+# Installs the build dependencies of precis: Debian packages, and LibTorch as the torch wheel in .venv. Skips everything
+# already installed, and then needs no network.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 TORCH_VERSION=2.13.0
@@ -12,7 +12,7 @@ missing=()
 for package in "${PACKAGES[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
 done
-# Tools that stand in the PATH already, from wherever, need no package.
+# Tools already in the PATH need no package.
 keep=()
 for package in "${missing[@]}"; do
   case "$package" in
@@ -28,7 +28,7 @@ if [ ${#keep[@]} -gt 0 ]; then
   sudo=()
   [ "$(id -u)" -eq 0 ] || sudo=(sudo -n)
   if ! { "${sudo[@]}" apt-get update -q && "${sudo[@]}" apt-get install -y -q --no-install-recommends "${keep[@]}"; }; then
-    printf '\nsetup: these packages are missing and could not be installed here (no network or no rights):\n  %s\nAsk for them, then run this again:\n  apt-get install %s\n' \
+    printf '\nsetup: cannot install these packages (no network or no permission):\n  %s\nInstall them, then run this script again:\n  apt-get install %s\n' \
       "${keep[*]}" "${keep[*]}" >&2
     exit 2
   fi
@@ -40,13 +40,13 @@ elif ! .venv/bin/python -c "import importlib.metadata as m; raise SystemExit(m.v
   say "Installing torch $TORCH_VERSION (LibTorch) into .venv"
   [ -x .venv/bin/python ] || python3 -m venv .venv
   if ! .venv/bin/python -m pip install -q "torch==$TORCH_VERSION"; then
-    printf '\nsetup: torch %s could not be installed into .venv. With a LibTorch of your own, set LIBTORCH_ROOT to its folder.\n' "$TORCH_VERSION" >&2
+    printf '\nsetup: cannot install torch %s into .venv. To use another LibTorch, set LIBTORCH_ROOT to its folder.\n' "$TORCH_VERSION" >&2
     exit 2
   fi
 fi
-# For the plots of sweeps; nothing else needs it, so its absence is no failure.
+# Only the sweep plots need matplotlib, so a failure here is not an error.
 if [ -x .venv/bin/python ] && ! .venv/bin/python -c 'import matplotlib' 2>/dev/null; then
   say "Installing matplotlib into .venv"
-  .venv/bin/python -m pip install -q matplotlib || say "matplotlib could not be installed: scripts/plot_sweep.py will not run"
+  .venv/bin/python -m pip install -q matplotlib || say "Cannot install matplotlib: scripts/plot_sweep.py will not run"
 fi
 say "Set-up is complete"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes assets/text-decoder again: a tokenizer and a decoder of about 5 M parameters, trained on running text, and the
-# prepared corpora that sweeps around it learn and measure on. Interrupted, it resumes.
+# Reproduces assets/text-decoder: a tokenizer and a decoder of about 5 M parameters, trained on text, and the prepared
+# corpora for training and evaluation in its sweeps. Resumes if interrupted.
 #   scripts/text_decoder.sh BOOKS [OUT]     BOOKS: a folder with one folder of Markdown or text files per author
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

@@ -44,7 +44,7 @@ void run_bench(const Config& config, const std::string& trace, const CompressorR
     const ChildResult child = run_this_program(arguments);
     if (child.exit_code == 0) {
       std::fputs(child.output.c_str(), stdout);
-    } else {  // a measurement that fails does not stop the others
+    } else {  // a failed measurement does not stop the others
       Json line = to_json(tasks[i]);
       line["error"] = cat("exit code ", child.exit_code);
       std::printf("%s\n", line.dump().c_str());

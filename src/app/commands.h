@@ -1,4 +1,4 @@
-// One function per command; each reads its part of the configuration and prints its result.
+// One function per command; each reads its settings and prints its result.
 #pragma once
 
 #include <string>
@@ -12,7 +12,7 @@
 
 namespace precis {
 
-// Which trained compressor, around which model.
+// Selects a trained compressor and its model.
 struct RunOptions {
   std::string compressor, model, dtype = "auto", decode_dtype = "same", device = "cpu";
   int64_t threads = 0, ratio = 0;
@@ -24,7 +24,7 @@ void run_score(const std::string& dataset, const std::string& predictions);
 void run_tokenize(const std::string& tokenizer, bool decode, bool special);
 void run_inspect(const std::string& path, bool json);
 
-// Where the memory rows of a trained run attend over a text, or those of the same compressor before training.
+// Attention of a trained run's memory rows over a text, or of the same compressor before training.
 struct AttentionCommand {
   RunOptions run;
   std::string text;
@@ -37,7 +37,7 @@ void run_bench_here(const Config& config, const std::string& task, const std::st
                     const CompressorRegistry& registry);
 void run_plan(const Config& config, const CompressorRegistry& registry);  // train --dry-run
 
-// `list`: the plan only.
+// `list`: print the plan only.
 void run_sweep_command(const std::vector<ConfigLayer>& layers, bool list, bool json,
                        const CompressorRegistry& registry);
 
@@ -102,7 +102,7 @@ struct Workspace {
 };
 Workspace open_workspace(const Config& config);
 
-// A trained compressor with all it needs; `config` is its run's, with the options' model and device.
+// A trained compressor with its decoder and tokenizer; `config` is its run's, with the options' model and device.
 struct OpenRun {
   Config config;
   std::shared_ptr<const Decoder> decoder;

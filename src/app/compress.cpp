@@ -7,8 +7,8 @@
 
 #include "commands.h"
 #include "precis/compress/checkpoint.h"
-#include "precis/compress/memory_blocks.h"
-#include "precis/compress/memory_file.h"
+#include "precis/compress/made_by.h"
+#include "precis/compress/parts.h"
 #include "precis/core/error.h"
 #include "precis/core/file.h"
 #include "precis/core/hash.h"
@@ -18,6 +18,8 @@
 #include "precis/core/strings.h"
 #include "precis/core/unpack.h"
 #include "precis/data/templates.h"
+#include "precis/memory/memory_blocks.h"
+#include "precis/memory/memory_file.h"
 #include "precis/text/tokenizer.h"
 
 namespace precis {
@@ -29,7 +31,7 @@ struct Document {
   fs::path file;
 };
 
-// A file name for an id: other characters become '_', and a hash keeps such names apart.
+// A file name for an id: other characters become '_', and a hash keeps changed names unique.
 std::string file_name(const std::string& id) {
   std::string name;
   for (const char c : id) name += std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' ? c : '_';
@@ -55,13 +57,13 @@ std::vector<Document> read_documents(const CompressCommand& c) {
       id = value.is_string() ? value.get<std::string>() : value.dump();
     }
     if (const auto [first, is_new] = line_of.emplace(id, number); !is_new) {
-      throw Error({.what = "two documents have one id",
+      throw Error({.what = "duplicate document id",
                    .where = where,
-                   .expected = cat("another id than line ", first->second),
+                   .expected = cat("an id different from line ", first->second),
                    .found = excerpt(id)});
     }
     out.push_back({id, json_get<std::string>(object, c.text_field, where), fs::path(c.out) / file_name(id)});
-    if (trim(out.back().text).empty()) throw Error({.what = "an empty text", .where = where});
+    if (trim(out.back().text).empty()) throw Error({.what = "empty text", .where = where});
   }
   if (out.empty()) throw Error({.what = "no documents", .where = c.jsonl});
   return out;
@@ -82,7 +84,7 @@ class Work {
     }
     const std::string text =
         command_.text == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {}) : read_file(command_.text);
-    if (trim(text).empty()) throw Error({.what = "an empty text", .where = command_.text});
+    if (trim(text).empty()) throw Error({.what = "empty text", .where = command_.text});
     const TokenBatch tokens = token_batch({appends ? run_.tokenizer->encode(text) : ids_of(text)});
     const c10::InferenceMode inference;
     Memory memory = appends ? append(*run_.compressor, before->memory, tokens, command_.segments_at_once)
@@ -108,13 +110,13 @@ class Work {
       }
       if (static_cast<int64_t>(waiting.size()) < command_.batch && i + 1 < documents.size()) continue;
       if (interrupted()) {
-        throw Error({.what = "interrupted", .where = command_.out, .hint = "run the same command again to go on"},
+        throw Error({.what = "interrupted", .where = command_.out, .hint = "run the same command again to resume"},
                     Error::Kind::interrupted);
       }
       flush(waiting, ids);
       progress.update(static_cast<double>(i + 1));
     }
-    log::info(cat(command_.out, ": ", documents.size() - kept_, " compressed, ", kept_, " were there already"));
+    log::info(cat(command_.out, ": ", documents.size() - kept_, " compressed, ", kept_, " already done"));
   }
 
  private:
@@ -122,14 +124,14 @@ class Work {
     return context_ids(*run_.tokenizer, run_.config.data, text, run_.compressor->context_begins_with_bos());
   }
 
-  // Its memory file is there, sound, and of this text and compressor.
+  // Whether a valid memory file of this text and compressor exists.
   bool is_done(const Document& document, const TokenIds& ids) const {
     if (!fs::exists(document.file)) return false;
     try {
       const MemoryFile file = load_memory(document.file);
       return file.compressor_hash == hash_ && file.source_hash == source_hash(torch::tensor(ids, torch::kLong));
     } catch (const Error& e) {
-      log::warn(cat(e.what(), "; compressed again"));
+      log::warn(cat(e.what(), "; compressing again"));
       return false;
     }
   }
@@ -167,7 +169,7 @@ class Work {
       std::printf("%s: %lld tokens in %lld entries, %lld bytes%s\n", document.file.string().c_str(),
                   static_cast<long long>(tokens), static_cast<long long>(memory.entries()),
                   static_cast<long long>(file.memory.bytes(0)),
-                  command_.store.empty() ? "" : cat(", relative error of storing ", error).c_str());
+                  command_.store.empty() ? "" : cat(", relative storage error ", error).c_str());
     }
   }
 

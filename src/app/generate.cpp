@@ -1,4 +1,5 @@
 #include "precis/model/generate.h"
+#include "precis/compress/made_by.h"
 
 #include <c10/core/InferenceMode.h>
 
@@ -7,12 +8,12 @@
 
 #include "commands.h"
 #include "precis/compress/checkpoint.h"
-#include "precis/compress/memory_blocks.h"
-#include "precis/compress/memory_file.h"
 #include "precis/core/error.h"
 #include "precis/core/file.h"
 #include "precis/core/strings.h"
 #include "precis/data/templates.h"
+#include "precis/memory/memory_blocks.h"
+#include "precis/memory/memory_file.h"
 #include "precis/text/stop_text.h"
 #include "precis/text/tokenizer.h"
 
@@ -34,7 +35,7 @@ Memory read_memories(const GenerateCommand& command, const OpenRun& run) {
   return command.each ? stack(memories) : concatenate(memories, *run.decoder);
 }
 
-// Shows the answer to one memory as it comes, or keeps it to be printed whole.
+// Collects the answer to one memory, and streams it if `shown`.
 class Answer {
  public:
   Answer(const Tokenizer& tokenizer, const std::vector<std::string>& stops, bool shown)
@@ -71,11 +72,11 @@ class Answer {
 
 void run_generate(const GenerateCommand& command, const CompressorRegistry& registry) {
   if (command.prompt.empty() == command.question.empty())
-    throw Error({.what = "nothing to answer", .where = "command line", .expected = "either --prompt or --question"});
+    throw Error({.what = "no prompt", .where = "command line", .expected = "either --prompt or --question"});
   if (command.memories.empty() && command.texts.empty())
-    throw Error({.what = "no memory", .where = "command line", .expected = "--memory, or --text to compress now"});
+    throw Error({.what = "no memory", .where = "command line", .expected = "--memory or --text"});
   if (!command.memories.empty() && !command.texts.empty())
-    throw Error({.what = "memories and texts together", .where = "command line", .expected = "--memory or --text"});
+    throw Error({.what = "both memories and texts", .where = "command line", .expected = "--memory or --text"});
   const c10::InferenceMode inference;
   const OpenRun run = open_run(command.run, registry);
   const Memory memory = read_memories(command, run);

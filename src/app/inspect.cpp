@@ -2,13 +2,13 @@
 
 #include "commands.h"
 #include "precis/compress/checkpoint.h"
-#include "precis/compress/memory_file.h"
 #include "precis/core/error.h"
 #include "precis/core/file.h"
 #include "precis/core/gguf.h"
 #include "precis/core/strings.h"
 #include "precis/data/templates.h"
 #include "precis/eval/attention_shares.h"
+#include "precis/memory/memory_file.h"
 #include "precis/model/decoder_config.h"
 #include "precis/text/tokenizer.h"
 #include "precis/weights/dequantize.h"
@@ -107,13 +107,13 @@ Json corpus_json(const fs::path& path) {
   return out;
 }
 
-// What a sweep has done so far: its cells with the scores of their rows.
+// A sweep's finished cells with the scores of their rows.
 Json sweep_json(const fs::path& path) {
   Json cells = Json::object();
   for (const auto& line : split(read_file(path / "results.jsonl"), '\n')) {
     if (line.empty()) continue;
     const Json result = Json::parse(line, nullptr, false);
-    if (result.is_discarded()) continue;  // torn; the sweep repairs it when it goes on
+    if (result.is_discarded()) continue;  // an incomplete line, which the sweep repairs when it resumes
     Json scores = Json::object();
     for (const auto& [task, values] : result.at("row").at("tasks").items()) {
       for (const auto& [measure, value] : values.at("measures").items()) scores[task][measure] = value.at("value");
@@ -142,7 +142,7 @@ Json folder_json(const fs::path& path) {
   if (has_tokenizer) out["tokenizer"] = tokenizer_json(path);
   if (out.size() == 1)
     throw Error(
-        {.what = "nothing that precis knows",
+        {.what = "unknown kind of folder",
          .where = path.string(),
          .expected = "a run folder, an exported compressor, a prepared corpus, a sweep, a model or a tokenizer"});
   return out;

@@ -24,7 +24,7 @@ void run_synth(const std::string& out, const SynthOptions& options) {
                 options.split, ", seed ", options.seed));
 }
 
-// The program's commands: each has a member function that declares it, its options and what it runs.
+// The program's commands. A member function per command declares its options and its action.
 class CommandLine {
  public:
   explicit CommandLine(const CompressorRegistry& registry) : registry_(registry) {
@@ -32,7 +32,7 @@ class CommandLine {
     app_.set_version_flag("--version", PRECIS_VERSION);
     app_.add_flag("--print-schema", print_schema_, "print the configuration's JSON Schema");
     app_.add_flag("--print-docs", print_docs_, "print docs/config.md");
-    app_.add_flag("--quiet", quiet_, "warnings and errors only");
+    app_.add_flag("--quiet", quiet_, "log warnings and errors only");
     add_train();
     add_eval();
     add_sweep();
@@ -51,15 +51,15 @@ class CommandLine {
   }
 
   int run(std::vector<std::string> words) {
-    std::reverse(words.begin(), words.end());  // CLI11 takes them last first
+    std::reverse(words.begin(), words.end());  // CLI11 expects the last argument first
     try {
       app_.parse(words);
     } catch (const CLI::ParseError& e) {
       return app_.exit(e) == 0 ? 0 : 2;
     }
     if (quiet_) log::set_level(log::Level::warn);
-    if (print_schema_) return std::printf("%s\n", json_schema().dump(2).c_str()), 0;
-    if (print_docs_) return std::fputs(markdown_reference().c_str(), stdout), 0;
+    if (print_schema_) return std::printf("%s\n", json_schema(registry_.methods()).dump(2).c_str()), 0;
+    if (print_docs_) return std::fputs(markdown_reference(registry_.methods()).c_str(), stdout), 0;
     for (const auto& [command, action] : actions_) {
       if (command->parsed()) return action(), 0;
     }
@@ -74,23 +74,23 @@ class CommandLine {
     return *command;
   }
 
-  // A command that takes the configuration; `action` is left out where printing it is all that was asked for.
+  // A command that takes the configuration. With --print-config, prints the configuration and does not run `action`.
   CLI::App& add_configured(const std::string& name, const std::string& about,
                            std::function<void(const Config&)> action) {
     CLI::App& command = add(name, about, [this, action = std::move(action)] {
-      const Config config = resolve_config(layers());
+      const Config config = resolve_config(layers(), registry_.methods());
       print_config_ ? void(std::printf("%s\n", to_json(config).dump(2).c_str())) : action(config);
     });
     command.add_option("--config", config_file_, "configuration file (JSON with // comments)");
-    command.add_option("overrides", overrides_, "key=value settings, which win over the file");
-    command.add_flag("--print-config", print_config_, "print the resolved configuration and stop");
-    command.add_flag("--print-schema", print_schema_, "print the configuration's JSON Schema");
-    command.add_flag("--json", json_, "results as JSON lines");
-    command.add_flag("--quiet", quiet_, "warnings and errors only");
+    command.add_option("overrides", overrides_, "key=value settings, which override the file");
+    command.add_flag("--print-config", print_config_, "print the resolved configuration and exit");
+    command.add_flag("--print-schema", print_schema_, "print the configuration's JSON Schema and exit");
+    command.add_flag("--json", json_, "print results as JSON lines");
+    command.add_flag("--quiet", quiet_, "log warnings and errors only");
     return command;
   }
 
-  // The configuration as the command line gives it.
+  // The configuration from the command line.
   std::vector<ConfigLayer> layers() const {
     for (const auto& text : overrides_) {
       if (first_invalid_utf8(text) != std::string::npos)
@@ -101,51 +101,52 @@ class CommandLine {
 
   void add_train() {
     CLI::App& command =
-        add_configured("train", "train a compressor; run again in the same run.dir, it resumes",
+        add_configured("train", "train a compressor; resumes an interrupted run in the same run.dir",
                        [this](const Config& c) { dry_run_ ? run_plan(c, registry_) : run_train(c, registry_, json_); });
     command.add_flag("--dry-run", dry_run_,
-                     "print the plan and stop; model.shape stands in for a model that is not here");
+                     "print the plan and exit; model.shape replaces a model that is not available");
   }
 
   void add_eval() {
-    add_configured("eval", "answer questions from memories and from the references; write a report",
+    add_configured("eval", "evaluate compressors and references on the same questions; write a report",
                    [this](const Config& c) { run_eval(c, registry_, json_); });
   }
 
   void add_sweep() {
     CLI::App& command = add_configured(
-        "sweep", "train and evaluate a grid of methods, ratios, seeds and data; run again, it does what is missing",
+        "sweep", "train and evaluate a grid of methods, ratios, seeds and data; resumes an interrupted sweep",
         [this](const Config&) { run_sweep_command(layers(), list_, json_, registry_); });
-    command.add_flag("--list", list_, "print the plan with time estimates and stop");
+    command.add_flag("--list", list_, "print the plan with time estimates and exit");
   }
 
   void add_bench() {
-    CLI::App& command = add_configured("bench", "measure speed and memory, each measurement in a process of its own",
+    CLI::App& command = add_configured("bench", "measure speed and memory, each measurement in a separate process",
                                        [this](const Config& c) {
                                          bench_task_.empty() ? run_bench(c, bench_trace_, registry_)
                                                              : run_bench_here(c, bench_task_, bench_trace_, registry_);
                                        });
-    command.add_option("--task", bench_task_, "one measurement, in this process (JSON)");
-    command.add_option(
-        "--trace", bench_trace_,
-        "a folder for one run's timeline of each measurement (Chrome's trace format); with --task, a file");
+    command.add_option("--task", bench_task_, "run one measurement in this process (JSON)");
+    command.add_option("--trace", bench_trace_,
+                       "folder for a timeline of each measurement (Chrome's trace format); with --task, a file");
   }
 
   static void add_dtype(CLI::App& command, RunOptions& o) {
-    command.add_option("--dtype", o.dtype, "of the model's weights")
+    command.add_option("--dtype", o.dtype, "dtype of the model's weights")
         ->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
   }
 
   static void add_run_options(CLI::App& command, RunOptions& o) {
     command.add_option("--compressor", o.compressor, "run folder or exported compressor")->required();
-    command.add_option("--model", o.model, "the model it was trained around; default: the one of its run");
+    command.add_option("--model", o.model, "base model of the compressor; default: the model of its run");
     add_dtype(command, o);
-    command.add_option("--decode-dtype", o.decode_dtype, "of the weights that decoding reads")
+    command.add_option("--decode-dtype", o.decode_dtype, "dtype of the weights for token-by-token decoding")
         ->check(CLI::IsMember({"same", "bfloat16"}));
-    command.add_option("--device", o.device)->check(CLI::IsMember({"cpu", "cuda"}));
-    command.add_option("--ratio", o.ratio, "of new memories, where training drew from several; default: the first")
+    command.add_option("--device", o.device, "device: cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}));
+    command
+        .add_option("--ratio", o.ratio,
+                    "compression ratio of new memories, if trained for several; default: the first ratio")
         ->check(CLI::Range(1, 1 << 30));
-    command.add_option("--threads", o.threads, "processor threads; 0: all")->check(CLI::Range(0, 4096));
+    command.add_option("--threads", o.threads, "CPU threads; 0: all")->check(CLI::Range(0, 4096));
   }
 
   void add_compress() {
@@ -153,64 +154,63 @@ class CommandLine {
     CLI::App& command =
         add("compress", "compress texts into memory files", [this] { run_compress(compress_, registry_); });
     add_run_options(command, c.run);
-    command.add_option("--text", c.text, "a text file, or - for standard input");
-    command.add_option("--jsonl", c.jsonl,
-                       "many documents, one JSON object a line (also .gz, or - for standard input)");
+    command.add_option("--text", c.text, "text file, or - for standard input");
+    command.add_option("--jsonl", c.jsonl, "documents, one JSON object per line (also .gz, or - for standard input)");
     command.add_option("--text-field", c.text_field, "with --jsonl: key of the text");
     command.add_option("--id-field", c.id_field, "with --jsonl: key of the id, which names the memory file");
-    command.add_option("--append", c.append, "a memory file that this text goes on from");
-    command.add_option("--out", c.out, "the memory file to write; with --jsonl a folder of them")->required();
+    command.add_option("--append", c.append, "memory file to append the text to");
+    command.add_option("--out", c.out, "memory file to write; with --jsonl: folder of memory files")->required();
     command.add_option("--store", c.store, "dtype of the stored memory; default: as computed")
         ->check(CLI::IsMember({"float32", "bfloat16"}));
-    command.add_option("--batch", c.batch, "with --jsonl: documents compressed at once")->check(CLI::Range(1, 65536));
+    command.add_option("--batch", c.batch, "with --jsonl: documents per batch")->check(CLI::Range(1, 65536));
     command
-        .add_option(
-            "--segments-at-once", c.segments_at_once,
-            "longer texts are compressed in parts of so many segments: memory in use is bounded, the result the "
-            "same")
+        .add_option("--segments-at-once", c.segments_at_once,
+                    "segments to compress at once; bounds memory in use, does not change the result")
         ->check(CLI::Range(1, 1 << 20));
-    command.add_flag("--json", c.json, "a JSON line per memory file");
+    command.add_flag("--json", c.json, "print a JSON line per memory file");
   }
 
   void add_generate() {
     GenerateCommand& c = generate_;
     CLI::App& command =
-        add("generate", "continue a prompt that reads memories", [this] { run_generate(generate_, registry_); });
+        add("generate", "generate text from memories and a prompt", [this] { run_generate(generate_, registry_); });
     add_run_options(command, c.run);
-    command.add_option("--memory", c.memories, "memory files, read one after the other in the order given");
-    command.add_option("--text", c.texts, "text files to compress now, instead of memory files");
-    command.add_flag("--each", c.each, "answer from each memory by itself, all in one batch");
-    command.add_option("--prompt", c.prompt, "text that follows the memory, as it is");
-    command.add_option("--question", c.question,
-                       "a question, put into the query template of the compressor's training");
-    command.add_option("--max-new-tokens", c.options.max_new_tokens)->check(CLI::Range(1, 1 << 20));
-    command.add_option("--temperature", c.options.temperature, "0: greedy")->check(CLI::Range(0.0, 100.0));
-    command.add_option("--top-k", c.options.top_k, "sample among the k most likely tokens; 0: all")
+    command.add_option("--memory", c.memories, "memory files, concatenated in the given order");
+    command.add_option("--text", c.texts, "text files to compress, instead of memory files");
+    command.add_flag("--each", c.each, "answer from each memory separately, in one batch");
+    command.add_option("--prompt", c.prompt, "text after the memory, without a template");
+    command.add_option("--question", c.question, "question, inserted into the query template of the training run");
+    command.add_option("--max-new-tokens", c.options.max_new_tokens, "maximum number of new tokens")
+        ->check(CLI::Range(1, 1 << 20));
+    command.add_option("--temperature", c.options.temperature, "sampling temperature; 0: greedy")
+        ->check(CLI::Range(0.0, 100.0));
+    command.add_option("--top-k", c.options.top_k, "sample from the k most likely tokens; 0: all")
         ->check(CLI::Range(0, 1 << 24));
-    command.add_option("--top-p", c.options.top_p, "sample among the likeliest tokens of this total probability")
+    command.add_option("--top-p", c.options.top_p, "sample from the most likely tokens with this total probability")
         ->check(CLI::Range(0.0, 1.0));
-    command.add_option("--seed", c.options.seed, "of sampling");
-    command.add_option("--stop", c.stops, "texts that end the answer (left out of it)");
-    command.add_flag("--json", c.json, "a JSON line with the text and its cost, not streamed");
+    command.add_option("--seed", c.options.seed, "random seed for sampling");
+    command.add_option("--stop", c.stops, "stop texts, not included in the answer");
+    command.add_flag("--json", c.json, "print a JSON line with the text and its cost instead of streaming");
   }
 
   void add_score() {
     CLI::App& command =
-        add("score", "exact match and F1 of a predictions file", [this] { run_score(dataset_, predictions_); });
+        add("score", "compute exact match and F1 of a predictions file", [this] { run_score(dataset_, predictions_); });
     command.add_option("dataset", dataset_, "SQuAD JSON or MRQA jsonl(.gz)")->required();
     command.add_option("predictions", predictions_, "JSON: question id to text")->required();
   }
 
   void add_tokenize() {
-    CLI::App& command = add("tokenize", "standard input: a JSON string a line; output: a JSON array of ids a line",
-                            [this] { run_tokenize(tokenizer_, decode_, special_); });
-    command.add_option("--tokenizer", tokenizer_, "tokenizer file or folder, or a GGUF file")->required();
-    command.add_flag("--decode", decode_, "ids to text");
-    command.add_flag("--special", special_, "read special tokens in the text; with --decode leave them out");
+    CLI::App& command =
+        add("tokenize", "read one JSON string per line from standard input; print one JSON array of ids per line",
+            [this] { run_tokenize(tokenizer_, decode_, special_); });
+    command.add_option("--tokenizer", tokenizer_, "tokenizer file or folder, or GGUF file")->required();
+    command.add_flag("--decode", decode_, "convert ids to text");
+    command.add_flag("--special", special_, "parse special tokens in the text; with --decode: omit them");
   }
 
   void add_inspect() {
-    CLI::App& command = add("inspect", "what a checkpoint, GGUF, memory file, run folder or tokenizer holds", [this] {
+    CLI::App& command = add("inspect", "describe a checkpoint, GGUF, memory file, run folder or tokenizer", [this] {
       if (attention_.text.empty()) return run_inspect(path_, json_);
       attention_.run.compressor = path_;
       attention_.json = json_;
@@ -218,120 +218,120 @@ class CommandLine {
     });
     command.add_option("path", path_, "file or folder")->required();
     command.add_option("--attention", attention_.text,
-                       "of a run: where its memory rows attend over the text in this file, by layer");
-    command.add_flag("--untrained", attention_.untrained, "with --attention: as it was before training");
-    command.add_option("--model", attention_.run.model, "with --attention: the base model, where the run's has moved");
-    command.add_flag("--json", json_, "one line");
+                       "text file; show how a run's memory rows attend over it, by layer");
+    command.add_flag("--untrained", attention_.untrained, "with --attention: before training");
+    command.add_option("--model", attention_.run.model, "with --attention: base model, if the run's path has changed");
+    command.add_flag("--json", json_, "print JSON on one line");
   }
 
   void add_pretrain() {
     PretrainOptions& o = pretrain_.options;
-    CLI::App& command = add("pretrain", "train a small decoder of your own on generated passages or on a corpus",
+    CLI::App& command = add("pretrain", "pretrain a small decoder on generated passages or on a corpus",
                             [this] { run_pretrain(pretrain_); });
-    command.add_option("--out", pretrain_.out, "Hugging Face folder to make; an interrupted training resumes")
-        ->required();
+    command.add_option("--out", pretrain_.out, "Hugging Face folder to create; resumes an interrupted run")->required();
     const CLI::Range positive(int64_t{1}, int64_t{1} << 30);
-    command.add_option("--hidden", o.hidden, "width")->check(positive);
+    command.add_option("--hidden", o.hidden, "hidden size")->check(positive);
     command.add_option("--layers", o.layers, "layers")->check(positive);
     command.add_option("--heads", o.heads, "attention heads")->check(positive);
     command.add_option("--kv-heads", o.kv_heads, "key/value heads")->check(positive);
-    command.add_option("--intermediate", o.intermediate, "width inside the feed-forward part")->check(positive);
-    command.add_option("--vocabulary", o.vocabulary, "pieces of the tokenizer, which is trained first")
+    command.add_option("--intermediate", o.intermediate, "width of the feed-forward layers")->check(positive);
+    command.add_option("--vocabulary", o.vocabulary, "vocabulary size of the tokenizer, which is trained first")
         ->check(positive);
     command.add_option("--steps", o.steps, "optimiser steps")->check(positive);
-    command.add_option("--batch", o.batch, "contexts a step, over all processes")->check(positive);
-    command.add_option("--corpus", o.corpus, "folder made by precis prepare; without it: generated passages");
-    command.add_option("--tokenizer", o.tokenizer, "the SentencePiece tokenizer it was prepared with");
-    command.add_option("--held-out", o.held_out, "prepared folder whose first 64 windows are measured on");
-    command.add_option("--context", o.context, "tokens of a row of the corpus")->check(CLI::Range(2, 1024));
-    command.add_option("--dtype", o.dtype, "of products: float32 or bfloat16; weights are kept in float32")
+    command.add_option("--batch", o.batch, "contexts per step, over all processes")->check(positive);
+    command.add_option("--corpus", o.corpus, "folder made by precis prepare; default: generated passages");
+    command.add_option("--tokenizer", o.tokenizer, "SentencePiece tokenizer that the corpus was prepared with");
+    command.add_option("--held-out", o.held_out, "folder made by precis prepare; evaluate on its first 64 windows");
+    command.add_option("--context", o.context, "tokens per row of the corpus")->check(CLI::Range(2, 1024));
+    command.add_option("--dtype", o.dtype, "dtype of products: float32 or bfloat16; weights stay float32")
         ->check(CLI::IsMember({"float32", "bfloat16"}));
-    command.add_option("--eval-interval", o.eval_interval, "steps between measurements on held-out text")
+    command.add_option("--eval-interval", o.eval_interval, "steps between evaluations on held-out text")
         ->check(positive);
     command.add_option("--save-interval", o.save_interval, "steps between checkpoints")->check(positive);
-    command.add_option("--entities", o.entities, "a context has 1 to so many passages")->check(CLI::Range(1, 100));
-    command.add_option("--start-from", o.start_from, "go on from this decoder, made by the same command");
+    command.add_option("--entities", o.entities, "maximum number of passages per context")->check(CLI::Range(1, 100));
+    command.add_option("--start-from", o.start_from, "decoder made by precis pretrain to start from");
     command.add_option("--learning-rate", o.learning_rate, "peak learning rate");
-    command.add_option("--answer-weight", o.answer_weight, "weight of an answer's tokens in the loss; others weigh 1");
-    command.add_option("--seed", o.seed, "of initial values and passages");
-    command.add_option("--threads", pretrain_.threads, "processor threads; 0: all")->check(CLI::Range(0, 1024));
+    command.add_option("--answer-weight", o.answer_weight, "weight of an answer's tokens in the loss; others: 1");
+    command.add_option("--seed", o.seed, "random seed for initial values and passages");
+    command.add_option("--threads", pretrain_.threads, "CPU threads; 0: all")->check(CLI::Range(0, 1024));
   }
 
   void add_train_tokenizer() {
-    CLI::App& command = add("train-tokenizer", "train a SentencePiece tokenizer (byte-pair encoding) on running text",
+    CLI::App& command = add("train-tokenizer", "train a SentencePiece tokenizer (byte-pair encoding) on text",
                             [this] { run_train_tokenizer(train_tokenizer_); });
-    command.add_option("sources", train_tokenizer_.sources, "files, folders or globs, as of precis prepare")
+    command.add_option("sources", train_tokenizer_.sources, "files, folders or globs, as for precis prepare")
         ->required();
-    command.add_option("--out", train_tokenizer_.out, "folder to make: tokenizer.model, tokenizer_config.json")
+    command.add_option("--out", train_tokenizer_.out, "folder to create: tokenizer.model, tokenizer_config.json")
         ->required();
-    command.add_option("--vocabulary", train_tokenizer_.vocabulary, "pieces")->check(CLI::Range(260, 1 << 20));
-    command.add_option("--bytes-per-document", train_tokenizer_.bytes, "what is read of each document, from its start")
+    command.add_option("--vocabulary", train_tokenizer_.vocabulary, "vocabulary size")->check(CLI::Range(260, 1 << 20));
+    command.add_option("--bytes-per-document", train_tokenizer_.bytes, "bytes to read from the start of each document")
         ->check(CLI::Range(1, 1 << 30));
-    command.add_option("--field", train_tokenizer_.field, "of jsonl lines: the string that is the text");
+    command.add_option("--field", train_tokenizer_.field, "key of the text in jsonl lines");
   }
 
   void add_synth() {
     CLI::App& command =
-        add("synth", "write a generated fact-recall set in MRQA format", [this] { run_synth(out_, synth_); });
+        add("synth", "generate a question-answering set in MRQA format", [this] { run_synth(out_, synth_); });
     command.add_option("--out", out_, "file to write (.jsonl)")->required();
     command.add_option("--count", synth_.count, "contexts")
         ->required()
         ->check(CLI::Range(int64_t{1}, int64_t{100000000}));
-    command.add_option("--seed", synth_.seed, "seed")->required();
+    command.add_option("--seed", synth_.seed, "random seed")->required();
     command.add_option("--kind", synth_.kind, "recall, yes-no, or icl (labelled demonstrations)")
         ->check(CLI::IsMember({"recall", "yes-no", "icl"}));
-    command.add_option("--questions", synth_.questions, "questions a context")->check(CLI::Range(1, 3));
-    command.add_option("--entities", synth_.entities, "passages a context")->check(CLI::Range(1, 100));
-    command.add_option("--split", synth_.split, "train or eval: disjoint invented names")
+    command.add_option("--questions", synth_.questions, "questions per context")->check(CLI::Range(1, 3));
+    command.add_option("--entities", synth_.entities, "passages per context")->check(CLI::Range(1, 100));
+    command.add_option("--split", synth_.split, "train or eval, with disjoint invented names")
         ->check(CLI::IsMember({"train", "eval"}));
   }
 
   void add_prepare() {
     PrepareCommand& c = prepare_;
-    CLI::App& command =
-        add("prepare", "tokenise running text once, for training on it", [this] { run_prepare(prepare_); });
+    CLI::App& command = add("prepare", "tokenise a text corpus for training", [this] { run_prepare(prepare_); });
     command
         .add_option("sources", c.options.sources,
                     "text, Markdown or jsonl files (.gz, .xz, .zst), tar archives of them, folders, globs")
         ->required();
-    command.add_option("--tokenizer", c.tokenizer, "tokenizer file or folder, or the model")->required();
-    command.add_option("--out", c.out, "folder of the shards; one that was begun is gone on with")->required();
-    command.add_option("--field", c.options.field, "of jsonl lines: the field that holds the text");
-    command.add_option("--separator", c.options.separator, "between documents: bos before each, eos behind it, none")
+    command.add_option("--tokenizer", c.tokenizer, "tokenizer file or folder, or GGUF file")->required();
+    command.add_option("--out", c.out, "folder for the shards; resumes an interrupted run")->required();
+    command.add_option("--field", c.options.field, "key of the text in jsonl lines");
+    command
+        .add_option("--separator", c.options.separator,
+                    "separator of documents: bos before each, eos after each, none, or auto")
         ->check(CLI::IsMember({"auto", "bos", "eos", "none"}));
-    command.add_option("--shard-tokens", c.options.shard_tokens, "tokens after which a shard ends")
+    command.add_option("--shard-tokens", c.options.shard_tokens, "end a shard after this many tokens")
         ->check(CLI::Range(int64_t{1}, int64_t{1} << 32));
     command.add_option("--jobs", c.options.jobs, "tokenising threads; 0: one per core")->check(CLI::Range(0, 1024));
-    command.add_flag("--json", c.json, "the result as a JSON line");
+    command.add_flag("--json", c.json, "print the result as a JSON line");
   }
 
   void add_import() {
     ImportCommand& c = import_;
-    CLI::App& command =
-        add("import", "make a run folder of somebody else's checkpoint", [this] { run_import(import_, registry_); });
-    command.add_option("source", c.source, "the folder to read")->required();
-    command.add_option("overrides", c.overrides, "key=value settings for what the folder does not say");
+    CLI::App& command = add("import", "convert another project's checkpoint to a run folder",
+                            [this] { run_import(import_, registry_); });
+    command.add_option("source", c.source, "folder to read")->required();
+    command.add_option("overrides", c.overrides, "key=value settings that the folder does not contain");
     command.add_option("--from", c.from, "comprexit: a checkpoint of the ComprExIT repository; peft: a LoRA adapter")
         ->required()
         ->check(CLI::IsMember({"comprexit", "peft"}));
-    command.add_option("--out", c.out, "the run folder to make")->required();
-    command.add_option("--model", c.run.model, "the base model it was trained around")->required();
+    command.add_option("--out", c.out, "run folder to create")->required();
+    command.add_option("--model", c.run.model, "base model of the checkpoint")->required();
     add_dtype(command, c.run);
     command.add_option("--config", c.config_file,
                        "with --from peft: configuration of the compressor around the adapter");
-    command.add_option("--ignore", c.ignore, "with --from comprexit: unknown fields that may be left out");
+    command.add_option("--ignore", c.ignore, "with --from comprexit: unknown fields to ignore");
   }
 
   void add_export() {
     ExportCommand& c = export_;
-    CLI::App& command = add("export", "write a trained compressor in somebody else's format",
+    CLI::App& command = add("export", "write a trained compressor in another project's format",
                             [this] { run_export(export_, registry_); });
     command.add_option("run", c.run.compressor, "run folder or exported compressor")->required();
-    command.add_option("--to", c.to, "comprexit: as the ComprExIT repository writes it; peft: the LoRA adapter")
+    command.add_option("--to", c.to, "comprexit: the ComprExIT repository's format; peft: the LoRA adapter")
         ->required()
         ->check(CLI::IsMember({"comprexit", "peft"}));
-    command.add_option("--out", c.out, "the folder to make")->required();
-    command.add_option("--model", c.run.model, "the base model; default: the one of its run");
+    command.add_option("--out", c.out, "folder to create")->required();
+    command.add_option("--model", c.run.model, "base model; default: the model of its run");
     add_dtype(command, c.run);
   }
 

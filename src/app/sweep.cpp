@@ -11,7 +11,7 @@ namespace precis {
 void run_sweep_command(const std::vector<ConfigLayer>& layers, bool list, bool json,
                        const CompressorRegistry& registry) {
   if (list) {
-    for (const Json& row : sweep_plan(layers)) {
+    for (const Json& row : sweep_plan(layers, registry.methods())) {
       if (json) {
         std::printf("%s\n", row.dump().c_str());
         continue;
@@ -22,7 +22,7 @@ void run_sweep_command(const std::vector<ConfigLayer>& layers, bool list, bool j
           seconds = cat(fixed(row[key].get<double>(), 0), " s",
                         key[0] == 's'   ? ""
                         : key[0] == 'e' ? " (estimated)"
-                                        : " of training, by its plan");
+                                        : " of training (planned)");
       }
       const std::string error = row.value("error", "");
       std::printf("%-40s %-6s %s%s\n", row["cell"].get<std::string>().c_str(), row["state"].get<std::string>().c_str(),
@@ -30,7 +30,7 @@ void run_sweep_command(const std::vector<ConfigLayer>& layers, bool list, bool j
     }
     return;
   }
-  const Config config = resolve_config(layers);
+  const Config config = resolve_config(layers, registry.methods());
   require_set(config, {"run.dir"});
   set_up_libtorch(config.run);
   const SweepOutcome outcome = run_sweep(layers, registry);
@@ -49,7 +49,7 @@ void run_sweep_command(const std::vector<ConfigLayer>& layers, bool list, bool j
   if (outcome.failed > 0) {
     throw Error({.what = cat(outcome.failed, " of ", outcome.cells, " cells failed"),
                  .where = config.run.dir + "/failures.jsonl",
-                 .hint = "mend what is named there and run the same command again; finished cells are kept"},
+                 .hint = "fix the errors listed there and run the same command again; finished cells are kept"},
                 Error::Kind::failed_check);
   }
 }

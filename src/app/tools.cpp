@@ -37,8 +37,7 @@ void run_score(const std::string& dataset, const std::string& predictions_file) 
     }
   }
   if (used < predictions.size())
-    log::warn(cat(predictions_file, ": ", predictions.size() - used, " predictions are for questions that ", dataset,
-                  " does not have"));
+    log::warn(cat(predictions_file, ": ", predictions.size() - used, " predictions have no question in ", dataset));
   const double scale = 100.0 / static_cast<double>(questions);
   std::printf(
       "%s\n",
@@ -69,7 +68,7 @@ void run_tokenize(const std::string& path, bool decode, bool special) {
       std::printf("%s\n", Json(tokenizer->decode(ids, special)).dump().c_str());
     } else {
       if (!input.is_string())
-        throw Error({.what = "not a text", .where = where, .expected = "a JSON string", .found = json_kind(input)});
+        throw Error({.what = "not text", .where = where, .expected = "a JSON string", .found = json_kind(input)});
       std::printf("%s\n", Json(tokenizer->encode(input.get<std::string>(), special)).dump().c_str());
     }
   }

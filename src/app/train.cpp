@@ -16,7 +16,7 @@ void run_train(const Config& config, const CompressorRegistry& registry, bool js
   const TrainResult result = train_run(config, registry, workspace.decoder, *workspace.tokenizer, group);
   if (!group.leads()) return;
   if (result.already_finished)
-    log::info(config.run.dir + " is already finished; raise train.steps or train.max_seconds to go on");
+    log::info(config.run.dir + " is already finished; raise train.steps or train.max_seconds to continue");
   if (json) {
     std::printf("%s\n", Json{{"run", config.run.dir},
                              {"steps", result.steps},

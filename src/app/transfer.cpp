@@ -1,26 +1,26 @@
 #include <cstdio>
 
 #include "commands.h"
-#include "precis/compress/authors_checkpoint.h"
 #include "precis/compress/checkpoint.h"
 #include "precis/config/schema.h"
 #include "precis/core/error.h"
 #include "precis/core/file.h"
 #include "precis/core/strings.h"
+#include "precis/methods/authors_checkpoint.h"
 #include "precis/text/tokenizer.h"
 
 namespace precis {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* fields_file = "authors_config.json";  // their config.json, kept to be written back
+constexpr const char* fields_file = "authors_config.json";  // the authors' config.json, kept for the export
 
 void refuse_existing(const fs::path& out) {
   if (fs::exists(out))
-    throw Error({.what = "something is there already", .where = out.string(), .expected = "a new folder"});
+    throw Error({.what = "the folder already exists", .where = out.string(), .expected = "a new folder"});
 }
 
-Config with_settings(const ImportCommand& c, const CompressorConfig& imported) {
+Config with_settings(const ImportCommand& c, const CompressorConfig& imported, const Methods& methods) {
   const Json lora = to_json(imported).at("lora");
   std::vector<ConfigLayer> layers = {{c.source, {{"compressor", to_json(imported)}}}};
   if (c.from == "peft") {
@@ -28,12 +28,12 @@ Config with_settings(const ImportCommand& c, const CompressorConfig& imported) {
     layers.push_back({c.source, {{"compressor", {{"lora", lora}}}}});
   }
   for (auto& layer : config_layers("", c.overrides)) layers.push_back(std::move(layer));
-  Config config = resolve_config(layers);
+  Config config = resolve_config(layers, methods);
   config.model.path = c.run.model;
   return config;
 }
 
-// The compressor's own initial values where `tensors` may leave them: what no adapter holds, SAC's [AE] row.
+// Fills in the compressor's initial values of optional tensors: all but an adapter's, and SAC's [AE] row.
 void add_initial_values(TensorMap& tensors, const Compressor& compressor, const std::string& from) {
   for (const auto& [name, tensor] : trained_tensors(compressor)) {
     const bool optional =
@@ -46,8 +46,7 @@ void add_initial_values(TensorMap& tensors, const Compressor& compressor, const 
 
 void run_import(const ImportCommand& c, const CompressorRegistry& registry) {
   refuse_existing(c.out);
-  if (c.run.model.empty())
-    throw Error({.what = "an import needs its base model", .where = "command line", .expected = "--model PATH"});
+  if (c.run.model.empty()) throw Error({.what = "no base model", .where = "command line", .expected = "--model PATH"});
   Config base;
   base.model = {.path = c.run.model, .dtype = c.run.dtype, .device = c.run.device};
   const Workspace workspace = open_workspace(base);
@@ -60,12 +59,12 @@ void run_import(const ImportCommand& c, const CompressorRegistry& registry) {
     tensors = std::move(adapter.tensors);
   } else {
     AuthorsCheckpoint theirs =
-        read_authors_checkpoint(c.source, *workspace.decoder, {c.ignore.begin(), c.ignore.end()});
+        read_authors_checkpoint(c.source, *workspace.decoder, registry, {c.ignore.begin(), c.ignore.end()});
     settings = theirs.config;
     tensors = std::move(theirs.tensors);
     fields = std::move(theirs.fields);
   }
-  const Config config = with_settings(c, settings);
+  const Config config = with_settings(c, settings, registry.methods());
   const auto compressor = registry.make(config.compressor, surroundings_of(workspace.decoder, *workspace.tokenizer,
                                                                            static_cast<uint64_t>(config.run.seed)));
   add_initial_values(tensors, *compressor, c.from);

@@ -33,13 +33,14 @@ Workspace open_workspace(const Config& config) {
 OpenRun open_run(const RunOptions& options, const CompressorRegistry& registry) {
   const std::filesystem::path folder(options.compressor);
   OpenRun run;
-  if (std::filesystem::exists(folder / "config.json")) run.config = read_config(folder / "config.json");
+  if (std::filesystem::exists(folder / "config.json"))
+    run.config = read_config(folder / "config.json", registry.methods());
   if (!options.model.empty()) {
     run.config.model.path = options.model;
     run.config.tokenizer.path.clear();
   }
   if (run.config.model.path.empty()) {
-    throw Error({.what = "an exported compressor does not say where its model is",
+    throw Error({.what = "an exported compressor does not name its base model",
                  .where = options.compressor,
                  .expected = "--model PATH"});
   }

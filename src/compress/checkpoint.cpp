@@ -1,8 +1,6 @@
 #include "precis/compress/checkpoint.h"
 
-#include <torch/torch.h>
-
-#include <algorithm>
+#include <torch/types.h>
 
 #include "precis/config/schema.h"
 #include "precis/core/error.h"
@@ -40,7 +38,7 @@ void copy_tensors(const TensorMap& own, const TensorMap& tensors, const std::str
     if (count > 8) problems.resize(8);
     throw Error({.what = cat(count, " tensors do not fit ", owner, ": ", join(problems, "; ")), .where = where});
   }
-  const torch::NoGradGuard no_gradient;
+  const at::NoGradGuard no_gradient;
   for (const auto& [name, tensor] : own) Tensor(tensor).copy_(tensors.at(name));
 }
 
@@ -48,16 +46,26 @@ void load_trained_tensors(Compressor& compressor, const TensorMap& tensors, cons
   copy_tensors(trained_tensors(compressor), tensors, "the compressor", where);
 }
 
-void save_peft_adapter(const fs::path& folder, const Compressor& compressor) {
+namespace {
+
+// The tensors of a LoRA set registered as "lora", under PEFT's names. Other tensors may share that prefix.
+TensorMap peft_tensors(const Compressor& compressor) {
   TensorMap adapter;
   for (const auto& [name, tensor] : trained_tensors(compressor)) {
     const auto parts = split(name, '.');
-    if (parts.size() != 4 || parts[0] != "lora") continue;
+    if (parts.size() != 4 || parts[0] != "lora" || (parts[3] != "A" && parts[3] != "B")) continue;
     const char* block =
         parts[2] == "gate_proj" || parts[2] == "up_proj" || parts[2] == "down_proj" ? "mlp" : "self_attn";
     adapter[cat("base_model.model.model.layers.", parts[1], ".", block, ".", parts[2], ".lora_", parts[3], ".weight")] =
         tensor;
   }
+  return adapter;
+}
+
+}  // namespace
+
+void save_peft_adapter(const fs::path& folder, const Compressor& compressor) {
+  const TensorMap adapter = peft_tensors(compressor);
   if (adapter.empty())
     throw Error({.what = "this compressor has no adapters", .where = "compressor.lora.rank", .found = "0"});
   const LoraConfig& lora = compressor.config().lora;
@@ -86,10 +94,7 @@ void write_compressor_json(const fs::path& folder, const Compressor& compressor)
 
 void save_compressor(const fs::path& folder, const Compressor& compressor) {
   write_safetensors(folder / "compressor.safetensors", trained_tensors(compressor));
-  const TensorMap tensors = trained_tensors(compressor);
-  const bool adapters =
-      std::any_of(tensors.begin(), tensors.end(), [](const auto& item) { return item.first.starts_with("lora."); });
-  if (adapters) save_peft_adapter(folder, compressor);
+  if (!peft_tensors(compressor).empty()) save_peft_adapter(folder, compressor);
   write_compressor_json(folder, compressor);
 }
 
@@ -102,11 +107,12 @@ std::shared_ptr<Compressor> load_compressor(const fs::path& path, const Compress
                                             std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer) {
   const fs::path folder = fs::exists(path / "compressor" / "compressor.json") ? path / "compressor" : path;
   if (!fs::exists(folder / "compressor.json")) {
-    throw Error(
-        {.what = "no trained compressor here",
-         .where = path.string(),
-         .expected = "a finished run folder or an exported compressor",
-         .hint = fs::exists(path / "checkpoints") ? "this run is not finished; run precis train again to go on" : ""});
+    throw Error({.what = "no trained compressor here",
+                 .where = path.string(),
+                 .expected = "a finished run folder or an exported compressor",
+                 .hint = fs::exists(path / "checkpoints")
+                             ? "this run is not finished; run precis train again to resume it"
+                             : ""});
   }
   const std::string where = (folder / "compressor.json").string();
   const Json json = read_json(folder / "compressor.json");
@@ -117,14 +123,15 @@ std::shared_ptr<Compressor> load_compressor(const fs::path& path, const Compress
   const auto must_equal = [&](const char* key, const char* what, const std::string& ours) {
     const auto theirs = json_get<std::string>(json, key, where);
     if (theirs != ours)
-      throw Error({.what = cat("trained around another ", what),
+      throw Error({.what = cat("trained with another ", what),
                    .where = where,
                    .expected = ours + " (given now)",
                    .found = theirs + " (trained with)"});
   };
   must_equal("base_fingerprint", "base model", decoder->fingerprint());
   must_equal("tokenizer_hash", "tokenizer", tokenizer.hash());
-  const CompressorConfig config = compressor_config_from_json(json_get<Json>(json, "compressor", where), where);
+  const CompressorConfig config =
+      compressor_config_from_json(json_get<Json>(json, "compressor", where), where, registry.methods());
   auto compressor = registry.make(config, surroundings_of(std::move(decoder), tokenizer, 1));
   const SafetensorsFile file(folder / "compressor.safetensors");
   load_trained_tensors(*compressor, file.tensors(), file.path());

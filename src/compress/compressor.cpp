@@ -1,12 +1,9 @@
 #include "precis/compress/compressor.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
-#include "precis/compress/comprexit.h"
-#include "precis/compress/mean_pool.h"
-#include "precis/compress/memory_tokens.h"
-#include "precis/compress/sac.h"
+#include "precis/config/schema.h"
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
 #include "precis/nn/cross_entropy.h"
@@ -85,27 +82,21 @@ bool Compressor::use_bos(const std::string& setting, const char* key) const {
   return true;
 }
 
-namespace {
-
-template <class Method>
-std::shared_ptr<Compressor> make_method(const CompressorConfig& config, const Compressor::Surroundings& surroundings) {
-  return std::make_shared<Method>(config, surroundings);
+void CompressorRegistry::add(const std::string& method, CompressorFactory factory, Method about) {
+  CompressorConfig fields;
+  if (factories_.contains(method) || to_json(fields).contains(method)) {
+    throw Error({.what = "a method needs a unique name",
+                 .where = "CompressorRegistry::add",
+                 .expected = "a name that is neither another method's nor a key of the section `compressor`",
+                 .found = method});
+  }
+  factories_[method] = std::move(factory);
+  auto methods = std::make_shared<MethodTable>(*methods_);
+  (*methods)[method] = std::move(about);
+  methods_ = std::move(methods);
 }
 
-}  // namespace
-
-CompressorRegistry CompressorRegistry::built_in() {
-  CompressorRegistry registry;
-  registry.add("pic", make_method<MemoryTokens>);
-  registry.add("icae", make_method<MemoryTokens>);
-  registry.add("500x", make_method<MemoryTokens>);
-  registry.add("sac", make_method<Sac>);
-  registry.add("mean-pool", make_method<MeanPool>);
-  registry.add("comprexit", make_method<Comprexit>);
-  return registry;
-}
-
-std::vector<std::string> CompressorRegistry::methods() const {
+std::vector<std::string> CompressorRegistry::names() const {
   std::vector<std::string> names;
   for (const auto& [name, factory] : factories_) names.push_back(name);
   return names;
@@ -115,15 +106,23 @@ std::shared_ptr<Compressor> CompressorRegistry::make(const CompressorConfig& con
                                                      const Compressor::Surroundings& surroundings) const {
   const auto found = factories_.find(config.method);
   if (found == factories_.end()) {
-    const std::string near = nearest_word(config.method, methods());
+    const std::string near = nearest_word(config.method, names());
     throw Error({.what = "unknown method",
                  .where = "compressor.method",
-                 .expected = "one of " + join(methods(), ", "),
+                 .expected = "one of " + join(names(), ", "),
                  .found = excerpt(config.method),
                  .hint = near.empty() ? "" : "did you mean " + near + "?"});
   }
+  const MethodSettings& settings = methods_->at(config.method).settings;
+  if (!settings.empty() && config.settings.key() != config.method) {
+    throw Error({.what = "the configuration lacks the method's settings",
+                 .where = "compressor.method",
+                 .expected = cat("the settings of ", config.method),
+                 .found = config.settings.empty() ? "none" : cat("those of ", config.settings.key()),
+                 .hint = "start from CompressorRegistry::defaults(method)"});
+  }
   const auto compressor = found->second(config, surroundings);
-  // What was drawn on the CPU, so that a seed means the same everywhere.
+  // Initial values are drawn on the CPU, so that a seed gives the same ones on every device.
   compressor->to(surroundings.decoder->device());
   return compressor;
 }

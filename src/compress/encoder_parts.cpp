@@ -1,6 +1,6 @@
-#include "encoder_parts.h"
+#include "precis/compress/encoder_parts.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 
@@ -45,7 +45,7 @@ void require_embedding_by_runs(const CompressorConfig& c) {
                  .expected = "embedding",
                  .found = c.carrier});
   if (c.positions == "epl" || (c.positions != "sequential" && c.memory_markers)) {
-    throw Error({.what = "this method's memory counts from 0, or stands at the ends of its runs without markers",
+    throw Error({.what = "this method's memory is numbered from 0, or placed at the ends of its runs without markers",
                  .where = "compressor.positions",
                  .expected = "sequential or chunk_end",
                  .found = c.positions});
@@ -122,17 +122,6 @@ std::vector<std::vector<int64_t>> place_slots(Memory& memory, const SegmentBatch
   memory.lengths = to_tensor(lengths);
   memory.segments = to_padded_tensor(segments, -1);
   return source;
-}
-
-Tensor to_tensor(const std::vector<int64_t>& values) { return torch::tensor(values, torch::kLong); }
-
-Tensor to_padded_tensor(const std::vector<std::vector<int64_t>>& rows, int64_t fill) {
-  size_t longest = 0;
-  for (const auto& row : rows) longest = std::max(longest, row.size());
-  Tensor out = torch::full({static_cast<int64_t>(rows.size()), static_cast<int64_t>(longest)}, fill, torch::kLong);
-  for (size_t b = 0; b < rows.size(); ++b)
-    std::copy(rows[b].begin(), rows[b].end(), out.data_ptr<int64_t>() + b * longest);
-  return out;
 }
 
 }  // namespace precis

@@ -1,6 +1,6 @@
 #include "precis/compress/projector.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 
@@ -26,7 +26,7 @@ std::shared_ptr<Projector> Projector::with_norm(int64_t width, at::Generator gen
 
 std::shared_ptr<Projector> Projector::zero(int64_t width, at::Generator generator) {
   auto projector = with_norm(width, std::move(generator));
-  const torch::NoGradGuard no_gradient;
+  const at::NoGradGuard no_gradient;
   Tensor(projector->second_.weight).zero_();
   Tensor(projector->second_.bias).zero_();
   return projector;
@@ -36,7 +36,7 @@ std::shared_ptr<Projector> Projector::xavier(int64_t width, at::Generator genera
   auto projector = std::make_shared<Projector>();
   projector->first_ = register_linear(*projector, "0", width, width, generator);
   projector->second_ = register_linear(*projector, "1", width, width, generator);
-  const torch::NoGradGuard no_gradient;
+  const at::NoGradGuard no_gradient;
   const double bound = 0.4 * std::sqrt(6.0 / static_cast<double>(2 * width));
   for (const auto& linear : {projector->first_, projector->second_}) {
     Tensor(linear.weight).uniform_(-bound, bound, generator);

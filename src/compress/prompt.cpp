@@ -1,8 +1,8 @@
 #include "precis/compress/prompt.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
-#include "encoder_parts.h"
+#include "precis/compress/encoder_parts.h"
 #include "precis/core/error.h"
 
 namespace precis {
@@ -103,34 +103,6 @@ DecoderInput kv_prompt(const Decoder& decoder, int64_t bos_id, const Memory& mem
     builder.push_task(r, next);
   }
   return builder.finish(std::get<KvMemory>(memory.content).select(task.memory_index).to(decoder.device()));
-}
-
-namespace {
-
-// `source` as a tensor [B M], padded with 0, where the rows are.
-Tensor entry_index(const std::vector<std::vector<int64_t>>& source, at::Device device) {
-  return to_padded_tensor(source, 0).flatten().to(device);
-}
-
-Tensor gather_rows(const Tensor& rows, const Tensor& index, int64_t contexts) {
-  return rows.flatten(0, 1).index_select(0, index).unflatten(0, {contexts, index.size(0) / contexts});
-}
-
-}  // namespace
-
-Tensor gather_entries(const Tensor& rows, const std::vector<std::vector<int64_t>>& source) {
-  return gather_rows(rows, entry_index(source, rows.device()), static_cast<int64_t>(source.size()));
-}
-
-std::vector<LayerKv> gather_kv_entries(const std::vector<LayerKv>& layers,
-                                       const std::vector<std::vector<int64_t>>& source) {
-  const Tensor index = entry_index(source, layers.at(0).k.device());
-  const auto gathered = [&](const Tensor& t) {
-    return gather_rows(t.transpose(1, 2), index, static_cast<int64_t>(source.size())).transpose(1, 2);
-  };
-  std::vector<LayerKv> out;
-  for (const auto& layer : layers) out.push_back({gathered(layer.k), gathered(layer.v)});
-  return out;
 }
 
 }  // namespace precis

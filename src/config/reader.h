@@ -1,4 +1,4 @@
-// The visitor that fills a config struct from JSON and collects every problem on the way.
+// Visitor that fills a config struct from JSON and collects all problems.
 #pragma once
 
 #include <cmath>
@@ -27,9 +27,17 @@ struct is_section_list : std::false_type {};
 template <class T>
 struct is_section_list<std::vector<T>> : std::bool_constant<is_section<T>> {};
 
+// Adds the settings of all other methods, to be read and checked, or documented.
+inline void add_other_methods(CompressorConfig& config) {
+  if (!config.methods) return;
+  for (const auto& [name, method] : *config.methods) {
+    if (name != config.method && !method.settings.empty()) config.others.push_back(method.settings);
+  }
+}
+
 class Reader {
  public:
-  // `command_line`: values may be text that still has to be read as the field's type.
+  // `command_line`: values may be text, to be parsed as the field's type.
   Reader(const Json& object, std::string source, std::string path, bool command_line,
          std::vector<std::string>& problems)
       : object_(object),

@@ -11,12 +11,12 @@ namespace precis {
 namespace fs = std::filesystem;
 namespace {
 
-// Settings that hold a path: in a file they are relative to that file's folder.
+// Settings that hold paths; in a file they are relative to its folder.
 const std::vector<std::vector<std::string>> path_settings = {
     {"model", "path"}, {"model", "shape"},      {"tokenizer", "path"},   {"data", "train"},
     {"data", "eval"},  {"train", "start_from"}, {"eval", "compressors"}, {"run", "dir"}};
 
-// The same in the objects of a list: section, list, key.
+// The same for objects in a list: section, list, key.
 const std::vector<std::array<std::string, 3>> path_settings_of_lists = {
     {"train", "stages", "data"}, {"sweep", "methods", "config"}, {"sweep", "data", "config"}};
 
@@ -34,7 +34,7 @@ void change_paths_of(Json& value, F change) {
   }
 }
 
-// Every path among the settings replaced by `change` of it.
+// Applies `change` to every path in the settings.
 template <class F>
 void change_paths(Json& values, F change) {
   for (const auto& setting : path_settings) {
@@ -88,7 +88,7 @@ ConfigLayer override_layer(const std::vector<std::string>& overrides) {
     Json* node = &layer.values;
     for (const auto& part : split(text.substr(0, equals), '.')) {
       if (!node->is_object())
-        throw Error({.what = "this key is given a value and a part", .where = "command line", .found = excerpt(text)});
+        throw Error({.what = "the key has both a value and subkeys", .where = "command line", .found = excerpt(text)});
       node = &(*node)[part];
       if (node->is_null()) *node = Json::object();
     }
@@ -105,7 +105,7 @@ ConfigLayer override_layer(const std::vector<std::string>& overrides) {
                .where = "configuration"});
 }
 
-// The last value that the layers give to compressor.KEY; `value` if none does.
+// The last value of compressor.KEY in the layers; `value` if none sets it.
 std::string last_of(const std::vector<ConfigLayer>& layers, const char* key, std::string value) {
   for (const auto& layer : layers) {
     const auto section = layer.values.find("compressor");
@@ -138,11 +138,15 @@ std::vector<ConfigLayer> config_layers(const fs::path& file, const std::vector<s
   return layers;
 }
 
-Config resolve_config(const std::vector<ConfigLayer>& layers) {
+Config resolve_config(const std::vector<ConfigLayer>& layers, const Methods& methods) {
   Config config;
   const CompressorConfig none;
-  config.compressor = compressor_defaults(last_of(layers, "method", none.method), last_of(layers, "form", none.form));
-  return read_layers(std::move(config), layers);
+  config.compressor =
+      compressor_defaults(last_of(layers, "method", none.method), last_of(layers, "form", none.form), methods);
+  config_detail::add_other_methods(config.compressor);
+  config = read_layers(std::move(config), layers);
+  config.compressor.others.clear();
+  return config;
 }
 
 Json to_json_absolute(const Config& config) {
@@ -162,13 +166,19 @@ Json to_json_for(const Config& config, const fs::path& folder) {
   return values;
 }
 
-Config read_config(const fs::path& file) { return resolve_config(config_layers(file, {})); }
+Config read_config(const fs::path& file, const Methods& methods) {
+  return resolve_config(config_layers(file, {}), methods);
+}
 
-CompressorConfig compressor_config_from_json(const Json& object, const std::string& source) {
+CompressorConfig compressor_config_from_json(const Json& object, const std::string& source, const Methods& methods) {
   const std::string method = json_get<std::string>(object, "method", source);
-  // Folders made before there were forms have all fields of the published one.
-  return read_layers(compressor_defaults(method, object.contains("form") ? object.value("form", "") : "published"),
-                     {{source, object}});
+  // Folders written before `form` existed have the published form in all fields.
+  CompressorConfig config =
+      compressor_defaults(method, object.contains("form") ? object.value("form", "") : "published", methods);
+  config_detail::add_other_methods(config);
+  config = read_layers(std::move(config), {{source, object}});
+  config.others.clear();
+  return config;
 }
 
 void require_set(const Config& config, const std::vector<std::string>& key_paths) {

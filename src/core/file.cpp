@@ -20,9 +20,9 @@ namespace {
 
 [[noreturn]] void fail_with_errno(const fs::path& path, const std::string& what) {
   const int code = errno;
-  const bool out_of_room = code == ENOSPC || code == EDQUOT || code == EFBIG || code == EMFILE || code == ENOMEM;
+  const bool out_of_space = code == ENOSPC || code == EDQUOT || code == EFBIG || code == EMFILE || code == ENOMEM;
   throw Error({.what = what, .where = path.string(), .found = std::strerror(code)},
-              out_of_room ? Error::Kind::resources : Error::Kind::input);
+              out_of_space ? Error::Kind::resources : Error::Kind::input);
 }
 
 // A file descriptor that closes itself.
@@ -38,7 +38,7 @@ void sync_folder(const fs::path& folder) {
   if (d.fd < 0 || ::fsync(d.fd) != 0) fail_with_errno(folder, "cannot sync the folder");
 }
 
-// Of this call alone: several processes, and several threads of one, may write the same file.
+// Unique per call: several processes and threads may write the same file.
 fs::path temporary_name(const fs::path& path) {
   static std::atomic<uint64_t> calls = 0;
   return path.parent_path() / cat(".", path.filename().string(), ".tmp-", ::getpid(), "-", calls++);
@@ -76,7 +76,7 @@ void write_file_atomically(const fs::path& path, const std::function<void(std::o
     fill(stream);
     stream.flush();
     if (!stream || ::fsync(d.fd) != 0) fail_with_errno(path, "cannot write the file");
-    if (::rename(temporary.c_str(), path.c_str()) != 0) fail_with_errno(path, "cannot give the file its name");
+    if (::rename(temporary.c_str(), path.c_str()) != 0) fail_with_errno(path, "cannot rename the temporary file");
   } catch (...) {
     ::unlink(temporary.c_str());
     throw;
@@ -121,7 +121,7 @@ void make_folder(const fs::path& path) {
   fs::create_directories(path, code);
   if (code) throw Error({.what = "cannot create the folder", .where = path.string(), .found = code.message()});
   if (!fs::is_directory(path)) {
-    throw Error({.what = "not a folder", .where = path.string(), .expected = "a folder that can be written"});
+    throw Error({.what = "not a folder", .where = path.string(), .expected = "a writable folder"});
   }
 }
 

@@ -10,7 +10,7 @@ namespace {
 
 enum ValueType : uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, string, array, u64, i64, f64 };
 
-// Reads little-endian values one after the other and refuses to leave the file.
+// Reads little-endian values in sequence, with bounds checks.
 class Cursor {
  public:
   Cursor(std::string_view bytes, std::string where) : bytes_(bytes), where_(std::move(where)) {}
@@ -27,7 +27,7 @@ class Cursor {
     return std::string(take(length), length);
   }
 
-  // A count of items that take at least `item_bytes` each, so that a lying count cannot make us allocate.
+  // A count of items of at least `item_bytes` each, checked against the file's size before anything is allocated.
   uint64_t read_count(size_t item_bytes, const char* what) {
     const auto count = read<uint64_t>();
     if (count > (bytes_.size() - position_) / item_bytes) {
@@ -121,7 +121,7 @@ GgufTensor read_tensor(Cursor& in, const std::string& where) {
 GgufFile::GgufFile(const std::filesystem::path& path) : file_(path) {
   Cursor in(file_.view(), path.string());
   if (file_.size() < 4 || file_.view().substr(0, 4) != "GGUF") {
-    throw Error({.what = "not a GGUF file", .where = path.string(), .expected = "the letters GGUF at the start"});
+    throw Error({.what = "not a GGUF file", .where = path.string(), .expected = "GGUF in the first four bytes"});
   }
   in.read<uint32_t>();
   const auto version = in.read<uint32_t>();
@@ -135,7 +135,7 @@ GgufFile::GgufFile(const std::filesystem::path& path) : file_(path) {
     const std::string key = in.read_string();
     const auto type = in.read<uint32_t>();
     if (!metadata_.emplace(key, read_value(in, type, cat(path.string(), ": ", excerpt(key)))).second) {
-      throw Error({.what = "a metadata key stands twice", .where = path.string(), .found = excerpt(key)});
+      throw Error({.what = "duplicate metadata key", .where = path.string(), .found = excerpt(key)});
     }
   }
   if (tensor_count > file_.size() / 24) {
@@ -146,7 +146,7 @@ GgufFile::GgufFile(const std::filesystem::path& path) : file_(path) {
   for (uint64_t i = 0; i < tensor_count; ++i) {
     const std::string name = in.read_string();
     if (!tensors_.emplace(name, read_tensor(in, cat(path.string(), ": ", excerpt(name)))).second) {
-      throw Error({.what = "a tensor stands twice", .where = path.string(), .found = excerpt(name)});
+      throw Error({.what = "duplicate tensor name", .where = path.string(), .found = excerpt(name)});
     }
   }
   const int64_t alignment = has("general.alignment") ? integer("general.alignment") : 32;

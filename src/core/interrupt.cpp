@@ -5,7 +5,7 @@
 namespace precis {
 namespace {
 
-volatile std::sig_atomic_t caught_signal = 0;  // the one thing a signal handler may write
+volatile std::sig_atomic_t caught_signal = 0;  // the only type that a signal handler may write
 
 void on_signal(int number) {
   caught_signal = 1;

@@ -18,8 +18,7 @@ AnyJson parse(std::string_view text, const std::string& where) {
     if (event == Event::object_start) open_objects.emplace_back();
     if (event == Event::object_end) open_objects.pop_back();
     if (event == Event::key && !open_objects.back().insert(value.template get<std::string>()).second) {
-      throw Error(
-          {.what = "the key \"" + value.template get<std::string>() + "\" stands twice in one object", .where = where});
+      throw Error({.what = "duplicate key \"" + value.template get<std::string>() + "\" in an object", .where = where});
     }
     return true;
   };
@@ -55,6 +54,34 @@ std::string json_kind(const LargeJson& value) { return kind(value); }
 
 void write_json(const std::filesystem::path& path, const Json& value) {
   write_file_atomically(path, value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+namespace {
+
+void collect_changes(const Json& before, const Json& now, const std::string& path, std::vector<JsonChange>& changes) {
+  if (!before.is_object() && !now.is_object()) {
+    if (before != now) changes.push_back({path, before, now});
+    return;
+  }
+  const auto child = [](const Json& object, const std::string& key) {
+    return object.is_object() && object.contains(key) ? object.at(key) : Json();
+  };
+  std::set<std::string> seen;
+  for (const Json* side : {&now, &before}) {
+    if (!side->is_object()) continue;
+    for (const auto& [key, value] : side->items()) {
+      if (seen.insert(key).second)
+        collect_changes(child(before, key), child(now, key), path.empty() ? key : path + "." + key, changes);
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<JsonChange> json_changes(const Json& before, const Json& now) {
+  std::vector<JsonChange> changes;
+  collect_changes(before, now, "", changes);
+  return changes;
 }
 
 }  // namespace precis

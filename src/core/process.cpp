@@ -17,7 +17,7 @@
 namespace precis {
 namespace {
 
-// A line of /proc/self/status in bytes; 0 where there is none.
+// The value of a line of /proc/self/status in bytes; 0 if there is none.
 int64_t status_bytes(const std::string& key) {
   std::ifstream in("/proc/self/status");
   for (std::string line; std::getline(in, line);) {
@@ -67,9 +67,10 @@ ChildResult run_this_program(const std::vector<std::string>& arguments) {
   for (auto& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   int ends[2];
-  if (pipe(ends) != 0) throw Error({.what = cat("no pipe: ", std::strerror(errno))}, Error::Kind::resources);
+  if (pipe(ends) != 0)
+    throw Error({.what = cat("cannot create a pipe: ", std::strerror(errno))}, Error::Kind::resources);
   const pid_t child = fork();
-  if (child < 0) throw Error({.what = cat("no new process: ", std::strerror(errno))}, Error::Kind::resources);
+  if (child < 0) throw Error({.what = cat("cannot start a process: ", std::strerror(errno))}, Error::Kind::resources);
   if (child == 0) {
     dup2(ends[1], STDOUT_FILENO);
     close(ends[0]);

@@ -46,7 +46,7 @@ void Progress::update(double done, const std::string& note) {
   const std::string left = share > 0 ? clock_text(passed * (1 - share) / share) : "?";
   const std::string text =
       cat(title_, " ", fixed(100 * share, 0), "% (", fixed(done, 0), "/", fixed(total_, 0), " ", unit_, "), ",
-          clock_text(passed), " passed, ", left, " left", note.empty() ? "" : ", ", note);
+          clock_text(passed), " elapsed, ", left, " left", note.empty() ? "" : ", ", note);
   if (!terminal_) return log::info(text);
   constexpr int width = 24;
   std::string bar(static_cast<size_t>(share * width), '#');

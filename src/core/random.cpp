@@ -43,7 +43,7 @@ Permutation::Permutation(int64_t size, uint64_t seed, std::string_view stream, u
 }
 
 int64_t Permutation::operator()(int64_t i) const {
-  check(i >= 0 && static_cast<uint64_t>(i) < size_, "a permutation's place is outside of it");
+  check(i >= 0 && static_cast<uint64_t>(i) < size_, "a permutation's index is out of range");
   const uint64_t mask = (uint64_t{1} << half_bits_) - 1;
   auto value = static_cast<uint64_t>(i);
   do {

@@ -14,8 +14,8 @@
 namespace precis {
 namespace fs = std::filesystem;
 
-// libarchive reads tar, xz and zstd. It does not check gzip's checksum, so gzip is unpacked by zlib, which hands
-// through whatever is not gzip.
+// libarchive reads tar, xz and zstd. It does not verify gzip's checksum, so zlib decompresses gzip and passes other
+// data through unchanged.
 struct UnpackedFile::State {
   fs::path path;
   gzFile file = nullptr;
@@ -36,7 +36,7 @@ struct UnpackedFile::State {
     int code = Z_OK;
     const char* message = gzerror(state->file, &code);
     if (bytes < 0 || (code != Z_OK && code != Z_STREAM_END)) {
-      state->gzip_error = code == Z_BUF_ERROR ? "the end of the file in the middle of the stream" : message;
+      state->gzip_error = code == Z_BUF_ERROR ? "the file ends in the middle of the stream" : message;
       archive_set_error(state->reader, EIO, "gzip");
       return -1;
     }
@@ -45,18 +45,18 @@ struct UnpackedFile::State {
 
   [[noreturn]] void fail() const {
     const char* message = archive_error_string(reader);
-    throw Error({.what = gzip_error.empty() ? "broken packed data" : "broken gzip data",
+    throw Error({.what = gzip_error.empty() ? "corrupt compressed data" : "corrupt gzip data",
                  .where = path.string(),
                  .found = !gzip_error.empty()  ? gzip_error
                           : message != nullptr ? message
-                                               : "data that cannot be read"});
+                                               : "unreadable data"});
   }
 };
 
 UnpackedFile::UnpackedFile(const fs::path& path) : state_(std::make_unique<State>()), member_(path.string()) {
   State& s = *state_;
   s.path = path;
-  const bool is_empty = MappedFile(path).size() == 0;  // also says what is wrong with what is no readable file
+  const bool is_empty = MappedFile(path).size() == 0;  // also throws if the file is not readable
   s.at_end = false;
   s.file = gzopen(path.c_str(), "rb");
   s.reader = archive_read_new();
@@ -64,7 +64,7 @@ UnpackedFile::UnpackedFile(const fs::path& path) : state_(std::make_unique<State
     throw Error({.what = "cannot open the file", .where = path.string()}, Error::Kind::resources);
   const std::string name = path.filename().string();
   if (ends_with_any(name, {".gz", ".tgz"}) && !is_empty && gzdirect(s.file) == 1)
-    throw Error({.what = "broken gzip data", .where = path.string(), .found = "no gzip header"});
+    throw Error({.what = "corrupt gzip data", .where = path.string(), .found = "no gzip header"});
   s.is_archive = name.find(".tar") != std::string::npos || ends_with_any(name, {".tgz", ".txz", ".tzst"});
   archive_read_support_filter_xz(s.reader);
   archive_read_support_filter_zstd(s.reader);
@@ -74,7 +74,7 @@ UnpackedFile::UnpackedFile(const fs::path& path) : state_(std::make_unique<State
     archive_read_support_format_raw(s.reader);
     archive_read_support_format_empty(s.reader);
   }
-  if (is_empty && s.is_archive) throw Error({.what = "an empty archive", .where = path.string()});
+  if (is_empty && s.is_archive) throw Error({.what = "empty archive", .where = path.string()});
   if (archive_read_open(s.reader, &s, nullptr, &State::refill, nullptr) != ARCHIVE_OK) s.fail();
 }
 
@@ -115,7 +115,7 @@ std::string read_unpacked(const fs::path& path, size_t limit) {
   while (const size_t bytes = file.read(buffer.data(), buffer.size())) {
     out.append(buffer, 0, bytes);
     if (out.size() <= limit) continue;
-    throw Error({.what = "unpacks to more than the limit",
+    throw Error({.what = "the decompressed file exceeds the limit",
                  .where = path.string(),
                  .expected = cat("at most ", limit, " bytes")});
   }

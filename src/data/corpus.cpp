@@ -26,9 +26,10 @@ Kind kind_of(std::string name) {
 
 [[noreturn]] void fail_unknown(const std::string& where) {
   throw Error(
-      {.what = "a source of unknown kind",
+      {.what = "unknown kind of source",
        .where = where,
-       .expected = ".txt, .md, .markdown, .jsonl or .ndjson, perhaps with .gz, .xz or .zst, or a .tar of such"});
+       .expected =
+           ".txt, .md, .markdown, .jsonl or .ndjson, optionally with .gz, .xz or .zst, or a .tar of such files"});
 }
 
 std::vector<fs::path> files_below(const fs::path& folder) {
@@ -62,7 +63,7 @@ std::vector<fs::path> corpus_files(const std::vector<std::string>& sources) {
       if (kind_of(path.filename().string()) == Kind::unknown) fail_unknown(path.string());
       all.push_back(path);
     }
-    if (all.size() == before) throw Error({.what = "a source without any text file", .where = source});
+    if (all.size() == before) throw Error({.what = "no text file in this source", .where = source});
   };
   for (const auto& source : sources) {
     if (fs::exists(source)) {
@@ -70,8 +71,7 @@ std::vector<fs::path> corpus_files(const std::vector<std::string>& sources) {
       continue;
     }
     const auto found = expand_glob(source);
-    if (found.empty())
-      throw Error({.what = "no such file or folder, and no file that fits it as a pattern", .where = source});
+    if (found.empty()) throw Error({.what = "no such file or folder, and no match as a pattern", .where = source});
     for (const auto& path : found) add(path, source);
   }
   return all;
@@ -112,7 +112,7 @@ bool CorpusReader::open_next() {
       read_ = 0;
       return in_member_ = true;
     }
-    if (!in_archive) fail_unknown(file.string());  // other members of an archive are passed over
+    if (!in_archive) fail_unknown(file.string());  // other members of an archive are skipped
   }
 }
 
@@ -132,8 +132,7 @@ TextPiece CorpusReader::take_text(size_t bytes, bool ends) {
   TextPiece piece{buffer_.substr(read_, bytes), !begun_, ends};
   read_ += bytes;
   begun_ = true;
-  if (first_invalid_utf8(piece.text) != std::string::npos)
-    throw Error({.what = "text that is not UTF-8", .where = where()});
+  if (first_invalid_utf8(piece.text) != std::string::npos) throw Error({.what = "not valid UTF-8", .where = where()});
   return piece;
 }
 

@@ -13,7 +13,7 @@ CorpusWindows::CorpusWindows(const std::vector<std::string>& folders, const Toke
                              const DataConfig& data, bool with_bos)
     : data_(data), bos_id_(with_bos ? tokenizer.bos_id : -1), eos_id_(tokenizer.eos_id) {
   if (data.min_context_tokens > data.max_context_tokens) {
-    throw Error({.what = "the shortest context is longer than the longest",
+    throw Error({.what = "the minimum context length exceeds the maximum",
                  .where = "data.min_context_tokens",
                  .expected = cat("at most ", data.max_context_tokens, " (data.max_context_tokens)"),
                  .found = cat(data.min_context_tokens)});
@@ -49,15 +49,13 @@ TrainingSet::Part CorpusWindows::part(int64_t member, Task task, uint64_t seed, 
                 shortest = data_.min_context_tokens > 0 ? data_.min_context_tokens : longest,
                 length = Random(seed, "context length", static_cast<uint64_t>(step)).between(shortest, longest);
   const TokenIds ids = corpora_[corpus]->read((member - first_window_[corpus]) * window, window);
-  const auto behind = ids.begin() + longest;
-  Part out{TokenIds(behind - length, behind), {}};
+  const auto continuation = ids.begin() + longest;
+  Part out{TokenIds(continuation - length, continuation), {}};
   if (bos_id_ >= 0) out.context.front() = bos_id_;
   if (task == Task::lm) {
-    out.rows.push_back({.learned = TokenIds(behind, ids.end())});
+    out.rows.push_back({.learned = TokenIds(continuation, ids.end())});
   } else {
-    TokenIds target = out.context;
-    if (eos_id_ >= 0) target.push_back(eos_id_);
-    out.rows.push_back({.learned = std::move(target)});
+    out.rows.push_back({.learned = reconstruction_of(out.context, bos_id_ >= 0, eos_id_)});
   }
   return out;
 }

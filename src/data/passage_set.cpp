@@ -12,7 +12,7 @@ namespace precis {
 
 PassageSet::PassageSet(const std::vector<Passage>& passages, const Tokenizer& tokenizer, const DataConfig& data,
                        bool with_bos)
-    : data_(data), eos_id_(tokenizer.eos_id) {
+    : data_(data), with_bos_(with_bos), eos_id_(tokenizer.eos_id) {
   TokenIds end = tokenizer.encode("\n");
   if (data.answer_end == "eos") {
     if (eos_id_ < 0)
@@ -43,7 +43,7 @@ PassageSet::PassageSet(const std::vector<Passage>& passages, const Tokenizer& to
     items_.push_back(std::move(item));
   }
   if (items_.empty()) {
-    throw Error({.what = "no passage of the training data is short enough",
+    throw Error({.what = "every passage of the training data is too long",
                  .where = "data.train",
                  .expected = cat("at most ", data.max_context_tokens, " tokens (data.max_context_tokens)")});
   }
@@ -54,9 +54,7 @@ TrainingSet::Part PassageSet::part(int64_t member, Task task, uint64_t seed, int
   const Item& item = items_[static_cast<size_t>(member)];
   Part out{item.context, {}};
   if (task == Task::ae) {
-    TokenIds target = item.context;
-    if (eos_id_ >= 0) target.push_back(eos_id_);
-    out.rows.push_back({.learned = std::move(target)});
+    out.rows.push_back({.learned = reconstruction_of(item.context, with_bos_, eos_id_)});
   } else if (task == Task::lm) {
     const auto length = static_cast<int64_t>(item.context.size());
     const int64_t held_back = std::min(data_.continuation_tokens, length / 2);

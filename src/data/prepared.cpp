@@ -1,6 +1,6 @@
 #include "precis/data/prepared.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <deque>
 #include <future>
@@ -25,7 +25,7 @@ std::string resolve_separator(const std::string& asked, const Tokenizer& tokeniz
   std::string separator = asked;
   if (asked == "auto") separator = tokenizer.adds_bos ? "bos" : tokenizer.eos_id >= 0 ? "eos" : "none";
   if ((separator == "bos" && tokenizer.bos_id < 0) || (separator == "eos" && tokenizer.eos_id < 0))
-    throw Error({.what = "the tokenizer has no such token", .where = "--separator", .found = separator});
+    throw Error({.what = "the tokenizer has no token for this separator", .where = "--separator", .found = separator});
   return separator;
 }
 
@@ -33,7 +33,7 @@ std::string tensor_hash(const Tensor& tokens) {
   return Hasher().update(tokens.const_data_ptr<int32_t>(), static_cast<size_t>(tokens.numel()) * 4).hex();
 }
 
-// A batch's pieces as token ids.
+// The token ids of a batch of pieces.
 struct Tokenised {
   std::vector<int32_t> ids;
   int64_t documents = 0;
@@ -57,7 +57,7 @@ class Preparation {
     make_folder(folder_);
     lock_ = std::make_unique<FolderLock>(folder_);
     manifest_ = fresh_manifest();
-    if (fs::exists(folder_ / "manifest.json")) go_on_from(read_json(folder_ / "manifest.json"));
+    if (fs::exists(folder_ / "manifest.json")) resume_from(read_json(folder_ / "manifest.json"));
   }
 
   Json run() {
@@ -76,7 +76,7 @@ class Preparation {
       std::vector<TextPiece> pieces = next_batch(reader);
       if (pieces.empty()) break;
       progress.update(megabytes(reader.packed_bytes()));
-      if (batch < manifest_["batches"]) continue;  // in a shard already
+      if (batch < manifest_["batches"]) continue;  // already in a shard
       if (waiting.size() > jobs) take_first();
       waiting.push_back(std::async(std::launch::async, [this, separator, work = std::move(pieces)] {
         return tokenise(work, tokenizer_, separator);
@@ -84,14 +84,14 @@ class Preparation {
       if (interrupted()) {
         throw Error({.what = cat("interrupted with ", manifest_["shards"].size(), " shards done"),
                      .where = folder_.string(),
-                     .hint = "run the same command again to go on"},
+                     .hint = "run the same command again to resume"},
                     Error::Kind::interrupted);
       }
     }
     while (!waiting.empty()) take_first();
     if (!ids_.empty()) write_shard();
     if (manifest_["shards"].empty())
-      throw Error({.what = "the sources hold no text", .where = files_.front().string()});
+      throw Error({.what = "the sources contain no text", .where = files_.front().string()});
     manifest_["complete"] = true;
     write_json(folder_ / "manifest.json", manifest_);
     return manifest_;
@@ -126,7 +126,7 @@ class Preparation {
             {"complete", false}};
   }
 
-  void go_on_from(const Json& earlier) {
+  void resume_from(const Json& earlier) {
     for (const char* key :
          {"format", "format_version", "tokenizer_hash", "field", "separator", "shard_tokens", "sources"}) {
       if (earlier.contains(key) && earlier[key] == manifest_[key]) continue;
@@ -134,7 +134,7 @@ class Preparation {
                    .where = (folder_ / "manifest.json").string(),
                    .expected = excerpt(manifest_[key].dump(), 200),
                    .found = earlier.contains(key) ? excerpt(earlier[key].dump(), 200) : "nothing",
-                   .hint = "give another --out, or remove the folder"});
+                   .hint = "choose another --out, or remove the folder"});
     }
     manifest_ = earlier;
   }
@@ -183,7 +183,7 @@ class Preparation {
   std::vector<fs::path> files_;
   std::unique_ptr<FolderLock> lock_;
   Json manifest_;
-  std::vector<int32_t> ids_;  // of the shard in the making
+  std::vector<int32_t> ids_;  // of the current shard
   int64_t documents_ = 0, batches_ = 0;
 };
 
@@ -200,7 +200,7 @@ PreparedCorpus::PreparedCorpus(const fs::path& folder, const Tokenizer& tokenize
   const Json manifest = read_json(where);
   const auto version = json_get<int64_t>(manifest, "format_version", where);
   if (version != format_version) {
-    throw Error({.what = "a prepared corpus of another format version",
+    throw Error({.what = "the prepared corpus has another format version",
                  .where = where,
                  .expected = cat(format_version),
                  .found = cat(version)});
@@ -224,7 +224,7 @@ PreparedCorpus::PreparedCorpus(const fs::path& folder, const Tokenizer& tokenize
     const auto expected = json_get<uint64_t>(json, "bytes", where);
     const uint64_t found = fs::exists(file) ? fs::file_size(file) : 0;
     if (found != expected || shard.tokens <= 0) {
-      throw Error({.what = fs::exists(file) ? "a shard of the wrong size" : "a shard is missing",
+      throw Error({.what = fs::exists(file) ? "the shard has the wrong size" : "the shard is missing",
                    .where = file.string(),
                    .expected = cat(expected, " bytes"),
                    .found = cat(found, " bytes")});
@@ -245,7 +245,7 @@ const Tensor& PreparedCorpus::shard(size_t index) const {
   const Tensor tokens = SafetensorsFile(file).tensor("tokens");
   const bool fits = tokens.scalar_type() == torch::kInt && tokens.numel() == shards_[index].tokens;
   if (const std::string found = fits ? tensor_hash(tokens) : "other tokens"; found != shards_[index].hash) {
-    throw Error({.what = "a shard is corrupt",
+    throw Error({.what = "the shard is corrupt",
                  .where = file.string(),
                  .expected = shards_[index].hash,
                  .found = found,

@@ -51,7 +51,8 @@ PretrainingWindows::PretrainingWindows(const std::string& folder, const Tokenize
                  .expected = cat(window, " tokens"),
                  .found = cat(corpus_.tokens())});
   }
-  if (bos_id_ < 0) throw Error({.what = "the tokenizer has no BOS token", .where = folder, .expected = "one that has"});
+  if (bos_id_ < 0)
+    throw Error({.what = "the tokenizer has no BOS token", .where = folder, .expected = "a tokenizer with BOS"});
   Hasher hasher;
   hash_ = hasher.update(cat(corpus_.hash(), " windows of ", window)).hex();
 }

@@ -10,7 +10,7 @@ namespace precis {
 namespace {
 
 void check_passage(const Passage& passage, const std::string& where) {
-  if (trim(passage.context).empty()) throw Error({.what = "an empty context", .where = where});
+  if (trim(passage.context).empty()) throw Error({.what = "empty context", .where = where});
   for (const auto& question : passage.questions) {
     if (question.answers.empty())
       throw Error({.what = "a question without answers", .where = where, .found = excerpt(question.id)});
@@ -39,12 +39,12 @@ std::vector<Passage> read_squad(const Json& json, const std::string& where) {
   return passages;
 }
 
-// As lost-in-the-middle words it: the records as a JSON object, the question a key of it.
+// In lost-in-the-middle's wording: the records as a JSON object, the question one of its keys.
 Passage key_value_passage(const Json& json, const std::string& where, size_t number) {
   std::string context;
   for (const Json& record : json_get<Json>(json, "ordered_kv_records", where)) {
     if (!record.is_array() || record.size() != 2 || !record[0].is_string() || !record[1].is_string())
-      throw Error({.what = "a record that is not a pair of texts", .where = where, .found = excerpt(record.dump())});
+      throw Error({.what = "a record is not a pair of strings", .where = where, .found = excerpt(record.dump())});
     context += cat(context.empty() ? "{" : ",\n ", record[0].dump(), ": ", record[1].dump());
   }
   return {context + "}",

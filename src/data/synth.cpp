@@ -14,7 +14,7 @@ namespace {
 
 using namespace synth;
 
-// Draws values, never the same one twice within a context.
+// Draws values without repetition within a context.
 class Maker {
  public:
   Maker(Random& random, const std::string& split)
@@ -95,7 +95,7 @@ std::string fill(std::string text, const std::string& name, const std::string& p
 }
 
 struct Asked {
-  std::string question, answer, other;  // other: a wrong answer of the same kind, where asked for
+  std::string question, answer, other;  // other: a wrong answer of the same kind, for yes-no questions
 };
 
 std::string describe_entity(Maker& maker, Random& random, bool with_other, std::vector<Asked>& asked) {
@@ -139,7 +139,7 @@ Passage demonstrations(const SynthOptions& options, int64_t index) {
                                           &names().sports,  &names().countries, &names().cities};
   random.shuffle(categories);
   const Words labels = {maker.invented(names().thing_ends), maker.invented(names().thing_ends)};
-  const auto draw = [&](int64_t n) {  // words with their labels, both categories in turn, in random order
+  const auto draw = [&](int64_t n) {  // words with their labels, half from each category, in random order
     std::vector<std::pair<std::string, std::string>> out;
     for (int64_t i = 0; i < n; ++i) {
       const auto side = static_cast<size_t>(i % 2);
@@ -162,7 +162,7 @@ Passage demonstrations(const SynthOptions& options, int64_t index) {
   return passage;
 }
 
-// A question about a passage as one that names an answer.
+// A question about a passage, turned into a yes-no question with a proposed answer.
 Question yes_no(const Asked& asked, const std::string& id, Random& random) {
   const bool right = random.below(2) == 0;
   return {id,
@@ -188,7 +188,7 @@ Passage synth_passage(const SynthOptions& options, int64_t index) {
     for (const Asked& fact : asked) {
       const auto made = static_cast<int64_t>(passage.questions.size());
       if (made == options.questions) break;
-      if (occurrences(passage.context, fact.answer) != 1) continue;  // an answer stands once, also inside words
+      if (occurrences(passage.context, fact.answer) != 1) continue;  // once, even as part of other words
       const std::string id = cat("synth-", options.split, "-", options.seed, "-", index, "-", made);
       passage.questions.push_back(is_yes_no ? yes_no(fact, id, random)
                                             : Question{id, fact.question, {fact.answer}, {}});

@@ -1,4 +1,4 @@
-// The stock of the generated passages: words, and facts with their sentences and questions.
+// Word lists of the generated passages, and facts with their sentences and questions.
 #pragma once
 
 #include <string>
@@ -14,7 +14,7 @@ struct Names {
 };
 const Names& names();
 
-// What an answer is drawn from. Numbers come from [low, high].
+// The kind of an answer. Numbers come from [low, high].
 enum class Value { person, thing, city, job, colour, material, animal, instrument, food, sport, country, number };
 
 // In templates: {n} the entity's name, {p} / {P} its pronoun, {o} / {O} its possessive, {v} the value.

@@ -5,7 +5,7 @@ namespace precis {
 std::string fill_template(const std::string& text, const std::string& context, const std::string& question,
                           const std::string& answer) {
   std::string out;
-  for (size_t i = 0; i < text.size();) {  // one pass, so that braces in the data stay as they are
+  for (size_t i = 0; i < text.size();) {  // one pass, so that braces in the data are not replaced
     const std::string_view rest = std::string_view(text).substr(i);
     const auto insert = [&](std::string_view key, const std::string& value) {
       if (!rest.starts_with(key)) return false;

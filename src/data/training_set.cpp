@@ -1,6 +1,6 @@
 #include "precis/data/training_set.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "precis/core/error.h"
 #include "precis/core/random.h"
@@ -61,13 +61,19 @@ TrainingSet::Example TrainingSet::batch(uint64_t seed, int64_t step, int64_t con
     parts.push_back(part(all[static_cast<size_t>(i)], task, seed, step, step * contexts + i));
     any = any || !parts.back().rows.empty();
   }
-  if (!any && count >= 0) return {};  // others of the batch have some
+  if (!any && count >= 0) return {};  // other parts of the batch may have rows
   if (!any) {
-    throw Error({.what = "no context of the batch is long enough to hold tokens back for the lm objective",
+    throw Error({.what = "no context of the batch is long enough for the lm objective",
                  .where = "train.objectives.lm",
                  .expected = "contexts of at least 2 tokens"});
   }
   return example_of(task, std::move(parts));
+}
+
+TokenIds TrainingSet::reconstruction_of(const TokenIds& context, bool with_bos, int64_t eos_id) {
+  TokenIds target(context.begin() + (with_bos ? 1 : 0), context.end());
+  if (eos_id >= 0) target.push_back(eos_id);
+  return target;
 }
 
 TrainingSet::Example TrainingSet::in_order(Task task, int64_t first, int64_t count) const {
@@ -84,11 +90,11 @@ std::shared_ptr<const TrainingSet> open_training_set(const std::vector<std::stri
   }
   if (folders.empty()) return std::make_shared<PassageSet>(read_qa(paths), tokenizer, data, with_bos);
   if (folders.size() != paths.size()) {
-    throw Error({.what = "prepared corpora and question-answering files in one stage",
+    throw Error({.what = "a stage cannot mix prepared corpora and question-answering files",
                  .where = "data.train",
-                 .expected = "one kind",
+                 .expected = "one kind of data",
                  .found = join(paths, ", "),
-                 .hint = "give each a stage of its own (train.stages[].data)"});
+                 .hint = "use a separate stage for each (train.stages[].data)"});
   }
   return std::make_shared<CorpusWindows>(folders, tokenizer, data, with_bos);
 }

@@ -1,6 +1,6 @@
 #include "precis/eval/attention_shares.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "precis/core/error.h"
 
@@ -9,14 +9,14 @@ namespace precis {
 Json attention_shares(const Compressor& compressor, const TokenBatch& context) {
   const auto view = compressor.attention_view(context);
   if (!view) {
-    throw Error({.what = "this method has no memory rows to look at",
+    throw Error({.what = "this method has no memory rows",
                  .where = "compressor.method",
                  .expected = "pic, icae or 500x",
                  .found = compressor.config().method});
   }
   const auto S = static_cast<int64_t>(view->chunk.size()), first = view->first_memory;
   Json layers = Json::array();
-  for (const Tensor& weights : compressor.decoder().attention_weights(view->pass)) {
+  for (const Tensor& weights : compressor.decoder().run(view->pass, {.rows = false, .attention = true}).attention) {
     const Tensor rows = weights[0].mean(0).narrow(0, first, S - first).to(torch::kDouble).cpu().contiguous();  // [M, S]
     double own = 0, other_text = 0, prefix = 0, itself = 0, other_memory = 0;
     std::vector<std::vector<double>> shown;

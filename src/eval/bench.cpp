@@ -1,20 +1,24 @@
 #include "precis/eval/bench.h"
+#include "precis/compress/parts.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/profiler_kineto.h>
-#include <torch/torch.h>
+#include <torch/cuda.h>
+#include <torch/types.h>
 #include <torch/version.h>
 
 #include <algorithm>
 #include <chrono>
 
 #include "precis/compress/checkpoint.h"
-#include "precis/compress/memory_blocks.h"
-#include "precis/compress/transmission.h"
 #include "precis/core/error.h"
 #include "precis/core/process.h"
 #include "precis/core/strings.h"
 #include "precis/eval/operations.h"
+#include "precis/memory/memory_blocks.h"
+#include "precis/methods/comprexit.h"
+#include "precis/methods/transmission.h"
 #include "precis/model/generate.h"
 #include "precis/nn/device.h"
 #include "precis/train/adamw.h"
@@ -38,8 +42,8 @@ DecoderInput prompt_of(const Decoder& decoder, const Tensor& ids) {
           torch::arange(ids.size(1)).unsqueeze(0).expand_as(ids)};
 }
 
-// Something to time: one run of it (generating by the fast path or by its twin, whose every operation can be counted),
-// the tokens it handles, and what else is worth knowing.
+// A timed job: one run (`fast` false: generation by the reference path, where every operation can be counted), its
+// number of tokens, and additional fields of the result.
 struct Job {
   std::function<void(bool fast)> run;
   int64_t tokens = 0;
@@ -49,9 +53,10 @@ struct Job {
 
 std::shared_ptr<Compressor> untrained(const BenchTask& task, std::shared_ptr<const Decoder> decoder,
                                       const CompressorRegistry& registry) {
-  CompressorConfig config = compressor_defaults(task.method, "published");  // what peers compute
+  CompressorConfig config = registry.defaults(task.method, "published");  // as the peers compute
   config.ratio = task.ratio;
-  // A context of up to 512 tokens is one segment, as in the peers' code; PIC keeps its own, longer ones are cut.
+  // A context of up to 512 tokens is one segment, as in the peers' code; longer ones are split. PIC keeps its own
+  // length.
   if (task.method == "icae" || task.method == "500x" || task.method == "sac")
     config.segment_length = std::max(config.segment_length, std::min<int64_t>(task.context, 512));
   auto compressor = registry.make(config, {std::move(decoder), 0, false, "", 1});
@@ -144,7 +149,7 @@ Job qa_job(const BenchTask& task, std::shared_ptr<const Decoder> decoder, const 
 
 Job gate_job(const BenchTask& task, const Decoder& decoder) {
   const DecoderConfig& shape = decoder.config();
-  const ComprexitConfig defaults;
+  const ComprexitSettings defaults;
   at::Generator generator = at::detail::createCPUGenerator(0);
   const auto gate = std::make_shared<DepthwiseGate>(shape.layers + 1, shape.hidden, defaults.gate_width,
                                                     defaults.gate_temperature, generator);
@@ -169,7 +174,7 @@ Job make_job(const BenchTask& task, const std::shared_ptr<const Decoder>& decode
   return gate_job(task, *decoder);
 }
 
-// One run's timeline.
+// Writes one run's timeline.
 void write_trace(const Job& job, const std::string& file) {
   using namespace torch::profiler::impl;
   const ProfilerConfig config(ProfilerState::KINETO);
@@ -214,7 +219,7 @@ std::vector<BenchTask> bench_tasks(const Config& config, const CompressorRegistr
       }
     }
   };
-  const std::vector<std::string> methods = b.methods.empty() ? registry.methods() : b.methods;
+  const std::vector<std::string> methods = b.methods.empty() ? registry.names() : b.methods;
   for (const auto& job : b.jobs) {
     if (job == "decode") {
       for (const int64_t prompt : b.prompt) add(job, "full", prompt, {0});
@@ -241,7 +246,7 @@ Json run_bench_task(const BenchTask& task, std::shared_ptr<const Decoder> decode
     job.run(true);
     wait_for(device);
   };
-  // What a GPU replays is not dispatched, so it could not be counted.
+  // Replayed GPU graphs are not dispatched and could not be counted.
   const auto count = [&] { return count_operations([&] { job.run(device.is_cpu()); }); };
   const int64_t base = resident_bytes(), load_peak = peak_resident_bytes();
   const bool own_peak = reset_peak_resident_bytes();

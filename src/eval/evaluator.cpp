@@ -27,16 +27,16 @@ Json read_curve(const fs::path& run) {
   return curve;
 }
 
-// The evaluation's settings with the templates that the compressor was trained with, where its run folder has them.
+// The evaluation's settings with the templates of the compressor's training run, if its folder has them.
 Config with_own_templates(Config config, const fs::path& run) {
   if (!fs::exists(run / "config.json")) return config;
-  const DataConfig trained = read_config(run / "config.json").data;
+  const DataConfig trained = read_config(run / "config.json", config.compressor.methods).data;
   config.data.context_template = trained.context_template;
   config.data.query_template = trained.query_template;
   return config;
 }
 
-// `name`, or with `suffix` (which run it is) where it is taken, or with a number.
+// `name`; if taken, with `suffix` (the run) or a number appended.
 std::string unique_name(const std::string& name, const std::string& suffix, std::set<std::string>& used) {
   if (used.insert(name).second) return name;
   const std::string base = suffix.empty() ? name : cat(name, "-", suffix);
@@ -45,16 +45,18 @@ std::string unique_name(const std::string& name, const std::string& suffix, std:
   return unique;
 }
 
-// Mean pooling around the frozen decoder, nothing trained: what any learned compressor must beat.
+// Untrained mean pooling around the frozen decoder: the baseline that any learned compressor must beat.
 std::shared_ptr<Compressor> untrained_mean_pool(const Config& config, int64_t ratio, const CompressorRegistry& registry,
                                                 std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer) {
-  CompressorConfig c = compressor_defaults("mean-pool", "published");
+  CompressorConfig c = registry.defaults("mean-pool", "published");
   c.ratio = ratio;
   c.segment_length = config.compressor.segment_length;
   c.lora.rank = 0;
   c.projector = "none";
   return registry.make(c, surroundings_of(std::move(decoder), tokenizer, 1));
 }
+
+constexpr const char* memory_prompt = "memory + query";  // as reports show it
 
 class Evaluation {
  public:
@@ -67,7 +69,7 @@ class Evaluation {
     report_.bootstrap_samples = config_.eval.bootstrap_samples;
     report_.passages = read_evaluation_set(config_.data.eval, tokenizer_, config_.data, config_.eval.limit);
     report_.questions = list_questions(report_.passages, config_.eval.limit);
-    // Everything is loaded before anything is answered, so that a bad folder costs no time.
+    // Load everything first, so that a bad folder fails early.
     for (const auto& path : config_.eval.compressors)
       compressors_.push_back(load_compressor(path, registry_, decoder_, tokenizer_));
     for (size_t i = 0; i < compressors_.size(); ++i) add_compressor(*compressors_[i], config_.eval.compressors[i]);
@@ -83,7 +85,7 @@ class Evaluation {
       add({.name = unique_name(cat(compressor.config().method, "-", ratio), run.filename(), names_),
            .method = compressor.config().method,
            .ratio = ratio,
-           .prompt = "memory + query",
+           .prompt = memory_prompt,
            .curve = ratio == compressor.config().ratio ? read_curve(run) : Json::array()},
           *reading);
     }
@@ -98,9 +100,11 @@ class Evaluation {
       ReportRow row{.name = unique_name(shortened ? cat(base, "-", ratio) : base, "", names_),
                     .method = base,
                     .ratio = ratio,
+                    .kind = RowKind::text,
                     .prompt = config_.eval.prompt.name};
       if (reference == "mean-pool") {
-        row.prompt = "memory + query";
+        row.kind = RowKind::memory;
+        row.prompt = memory_prompt;
         const auto compressor = untrained_mean_pool(config_, ratio, registry_, decoder_, tokenizer_);
         add(std::move(row), *read_memory(*compressor, tokenizer_, config_));
       } else {
@@ -109,7 +113,7 @@ class Evaluation {
     }
   }
 
-  // Every ratio that a compressor has, or eval.truncate_ratio.
+  // All ratios of the compressors, or eval.truncate_ratio.
   std::vector<int64_t> ratios_of_references() const {
     if (config_.eval.truncate_ratio > 0) return {config_.eval.truncate_ratio};
     std::set<int64_t> ratios;

@@ -31,7 +31,7 @@ Interval middle_95(std::vector<double> values) {
   return {at(0.025), at(0.975)};
 }
 
-// `score` of the drawn groups' sums, once a sample. The draws depend on the number of groups alone.
+// `score` of the sampled groups' sums, once per bootstrap sample. The draws depend only on the number of groups.
 Interval bootstrap(const std::vector<const Measure*>& measures, const std::vector<int64_t>& groups, int64_t samples,
                    const std::function<double(const std::vector<Sums>&)>& score) {
   std::vector<std::vector<Sums>> by_group;

@@ -1,7 +1,7 @@
 #include "precis/eval/operations.h"
 
 #include <ATen/record_function.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <mutex>
 #include <string_view>
@@ -16,7 +16,7 @@ Operations* counted = nullptr;  // record functions are plain function pointers
 
 double bytes_of(const Tensor& t) { return static_cast<double>(t.numel() * t.element_size()); }
 
-// [.., n, k] x [.., k, m], however many leading sizes.
+// [.., n, k] x [.., k, m], with any number of leading dimensions.
 Operations product(const Tensor& a, const Tensor& b) {
   const double out = static_cast<double>(a.numel() / a.size(-1)) * static_cast<double>(b.dim() > 1 ? b.size(-1) : 1);
   return {2 * out * static_cast<double>(a.size(-1)),
@@ -49,7 +49,7 @@ Operations operations_of(std::string_view name, c10::ArrayRef<const c10::IValue>
     const Operations o = product(tensor(1), tensor(0).t());
     return {o.count, bytes_of(tensor(1)) + bytes_of(tensor(0))};
   }
-  // Each kernel has `causal` at a place of its own: behind the dropout, which follows k and v, or mask and logarithms.
+  // The index of `causal` differs by kernel: it follows the dropout, which follows k and v, or mask and log-sum-exp.
   if (name == "aten::_scaled_dot_product_flash_attention_for_cpu" ||
       name == "aten::_scaled_dot_product_flash_attention")
     return attention(tensor(0), tensor(1), in[4].toBool(), 2);
@@ -79,7 +79,7 @@ void count_into(Operations* to) {
   counted = to;
 }
 
-// Listens while it lives, also where the run throws.
+// Counts until destroyed, even if the run throws.
 class Listener {
  public:
   explicit Listener(Operations& to) {

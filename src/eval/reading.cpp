@@ -1,6 +1,6 @@
 #include "precis/eval/reading.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <chrono>
 #include <map>
@@ -17,7 +17,7 @@ double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Rows of unsupervised and supervised tokens, right-padded; without labels where nothing is supervised.
+// Rows of unsupervised and supervised tokens, right-padded; without labels if nothing is supervised.
 TaskTokens task_of(Task task, const std::vector<TokenIds>& given, const std::vector<TokenIds>& supervised,
                    const std::vector<int64_t>& memory_index) {
   std::vector<TokenIds> ids = given, labels;
@@ -36,7 +36,7 @@ TaskTokens task_of(Task task, const std::vector<TokenIds>& given, const std::vec
 
 void append_to(TokenIds& ids, const TokenIds& more) { ids.insert(ids.end(), more.begin(), more.end()); }
 
-std::vector<int64_t> counted(size_t n) {
+std::vector<int64_t> first_indices(size_t n) {
   std::vector<int64_t> out(n);
   for (size_t i = 0; i < n; ++i) out[i] = static_cast<int64_t>(i);
   return out;
@@ -77,15 +77,15 @@ class MemoryReading : public Reading {
   }
 
   DecoderInput go_on(const std::vector<TokenIds>& contexts, int64_t held_back) override {
-    std::vector<TokenIds> texts, behind;
+    std::vector<TokenIds> texts, continuations;
     for (const auto& context : contexts) {
       texts.emplace_back(context.begin(), context.end() - held_back);
       if (compressor_.context_begins_with_bos()) texts.back().insert(texts.back().begin(), tokenizer_.bos_id);
-      behind.emplace_back(context.end() - held_back, context.end());
+      continuations.emplace_back(context.end() - held_back, context.end());
     }
     const Memory memory = compressor_.compress(token_batch(texts));
     return compressor_.prompt(memory, without_first_label(task_of(Task::lm, std::vector<TokenIds>(contexts.size()),
-                                                                  behind, counted(contexts.size()))));
+                                                                  continuations, first_indices(contexts.size()))));
   }
 
   std::optional<DecoderInput> reconstruct(const std::vector<TokenIds>& contexts) override {
@@ -105,7 +105,7 @@ class MemoryReading : public Reading {
     }
     const Memory memory = compressor_.compress(token_batch(texts));
     return compressor_.prompt(
-        memory, task_of(Task::ae, std::vector<TokenIds>(contexts.size()), supervised, counted(contexts.size())));
+        memory, task_of(Task::ae, std::vector<TokenIds>(contexts.size()), supervised, first_indices(contexts.size())));
   }
 
   Compressor& compressor_;
@@ -149,7 +149,7 @@ class TextReading : public Reading {
     for (const auto& context : contexts) {
       given.push_back(keep(TokenIds(context.begin(), context.end() - held_back)));
       if (tokenizer_.adds_bos) given.back().insert(given.back().begin(), tokenizer_.bos_id);
-      // The first of them is read, not supervised: without a context there is no row that could predict it.
+      // The first continuation token is not supervised: without a context no row could predict it.
       given.back().push_back(*(context.end() - held_back));
       supervised.emplace_back(context.end() - held_back + 1, context.end());
     }
@@ -172,7 +172,7 @@ class TextReading : public Reading {
 
   // Rows of plain tokens; the row before a label predicts it.
   DecoderInput input(const std::vector<TokenIds>& given, const std::vector<TokenIds>& supervised) const {
-    const TaskTokens task = task_of(Task::qa, given, supervised, counted(given.size()));
+    const TaskTokens task = task_of(Task::qa, given, supervised, first_indices(given.size()));
     const Tensor positions = torch::arange(task.ids.size(1)).unsqueeze(0).expand_as(task.ids);
     DecoderInput out{decoder_.embed(task.ids), task.lengths, positions};
     if (task.labels.defined())

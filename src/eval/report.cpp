@@ -3,6 +3,7 @@
 #include <set>
 
 #include "precis/core/file.h"
+#include "precis/core/markdown.h"
 #include "precis/core/strings.h"
 #include "precis/eval/evaluator.h"
 
@@ -17,7 +18,7 @@ const TaskScores* find_task(const ReportRow& row, const std::string& task) {
   return nullptr;
 }
 
-// The value of a row's measure, where that row and that measure are there.
+// The value of a row's measure, if both exist.
 std::optional<double> value_in(const Report& report, const std::string& row_name, const std::string& task,
                                const std::string& measure) {
   for (const auto& row : report.rows) {
@@ -60,7 +61,7 @@ Json spread_of(std::vector<double> values) {
   return {{"median", at(0.5)}, {"low_quartile", at(0.25)}, {"high_quartile", at(0.75)}};
 }
 
-// The first batch warms up, where there are others.
+// Skips the first batch as warm-up, unless it is the only one.
 Json cost_json(const ReadingCost& cost) {
   std::vector<double> compress, prefill, decode;
   int64_t questions = 0, generated = 0;
@@ -92,7 +93,7 @@ Json differences_json(const Report& report) {
   for (size_t i = 0; i < report.rows.size(); ++i) {
     for (size_t j = i + 1; j < report.rows.size(); ++j) {
       const ReportRow &a = report.rows[i], &b = report.rows[j];
-      if (a.prompt != "memory + query" || b.prompt != "memory + query") continue;
+      if (a.kind != RowKind::memory || b.kind != RowKind::memory) continue;
       for (const auto& scores : a.tasks) {
         const TaskScores* other = find_task(b, scores.task);
         if (other == nullptr) continue;
@@ -118,78 +119,75 @@ std::string with_spread(const Json& value, int digits) {
              number(value["high_quartile"], digits), ")");
 }
 
+std::string text_of(const Json& row, const char* key) { return row.at(key).get<std::string>(); }
+
+std::string in_brackets(const Json& score) {
+  return cat("[", number(score["low"], 1), ", ", number(score["high"], 1), "]");
+}
+
 std::string task_table(const Json& report, const std::string& task) {
-  std::string head = "| row | prompt |", line = "|---|---|", body;
-  bool is_first = true;
+  std::vector<std::string> head = {"row", "prompt"};
+  std::vector<std::vector<std::string>> rows;
   for (const Json& row : report.at("rows")) {
     if (!row["tasks"].contains(task)) continue;
-    body += cat("| ", row["name"].get<std::string>(), " | ", row["prompt"].get<std::string>(), " |");
+    std::vector<std::string> cells = {text_of(row, "name"), text_of(row, "prompt")};
     for (const auto& [name, score] : row["tasks"][task]["measures"].items()) {
-      if (is_first) {
-        head += cat(" ", name, " [95 %] | share of the gap % |");
-        line += "---|---|";
-      }
-      body += cat(" ", number(score["value"], 1), " [", number(score["low"], 1), ", ", number(score["high"], 1), "] | ",
-                  score.contains("share_of_gap_percent") ? number(score["share_of_gap_percent"], 0) : "", " |");
+      if (rows.empty()) head.insert(head.end(), {name + " [95 %]", "share of the gap %"});
+      cells.push_back(cat(number(score["value"], 1), " ", in_brackets(score)));
+      cells.push_back(score.contains("share_of_gap_percent") ? number(score["share_of_gap_percent"], 0) : "");
     }
-    body += "\n";
-    is_first = false;
+    rows.push_back(std::move(cells));
   }
-  return cat("\n## ", task, "\n", head, "\n", line, "\n", body);
+  MarkdownTable table(std::move(head));
+  for (auto& row : rows) table.add(std::move(row));
+  return cat("\n## ", task, "\n", table.text());
 }
 
 std::string cost_table(const Json& report) {
-  std::string text =
-      "\n## Cost\nMedian (quartiles) over batches; questions and generated tokens after which compressing a context "
-      "has "
-      "cost less than reading it in full.\n\n| row | entries / token | bytes / token | compress ms / context | prefill "
-      "ms / question | decode ms / token | pays after questions | pays after tokens | peak MB |\n"
-      "|---|---|---|---|---|---|---|---|---|\n";
-  bool any = false;
+  MarkdownTable table({"row", "entries / token", "bytes / token", "compress ms / context", "prefill ms / question",
+                       "decode ms / token", "break-even questions", "break-even tokens", "peak MB"});
   for (const Json& row : report.at("rows")) {
     if (!row.contains("cost")) continue;
-    any = true;
     const Json& c = row["cost"];
-    const auto pays = [&](const char* key) {
+    const auto break_even_of = [&](const char* key) {
       return !c.contains(key) ? std::string() : c[key].is_null() ? "never" : number(c[key], 0);
     };
-    text += cat("| ", row["name"].get<std::string>(), " | ", number(c["entries_per_source_token"], 3), " | ",
-                number(c["bytes_per_source_token"], 0), " | ", with_spread(c["compress_milliseconds_per_context"], 1),
-                " | ", with_spread(c["prefill_milliseconds_per_question"], 1), " | ",
-                with_spread(c["decode_milliseconds_per_token"], 2), " | ", pays("break_even_questions"), " | ",
-                pays("break_even_tokens"), " | ", number(row["peak_mb"], 0), " |\n");
+    table.add({text_of(row, "name"), number(c["entries_per_source_token"], 3), number(c["bytes_per_source_token"], 0),
+               with_spread(c["compress_milliseconds_per_context"], 1),
+               with_spread(c["prefill_milliseconds_per_question"], 1),
+               with_spread(c["decode_milliseconds_per_token"], 2), break_even_of("break_even_questions"),
+               break_even_of("break_even_tokens"), number(row["peak_mb"], 0)});
   }
-  return any ? text : "";
+  if (table.empty()) return "";
+  return cat(
+      "\n## Cost\nMedian (quartiles) over batches. Break-even: questions and generated tokens after which compressing "
+      "a "
+      "context costs less than reading it in full.\n\n",
+      table.text());
 }
 
 std::string difference_table(const Json& report) {
-  if (report.at("differences").empty()) return "";
-  std::string text =
-      "\n## Differences\nPaired over the same contexts.\n\n| row | against | measure | difference [95 %] "
-      "|\n|---|---|---|---|\n";
-  for (const Json& d : report["differences"]) {
-    text += cat("| ", d["row"].get<std::string>(), " | ", d["against"].get<std::string>(), " | ",
-                d["task"].get<std::string>(), " ", d["measure"].get<std::string>(), " | ", number(d["difference"], 1),
-                " [", number(d["low"], 1), ", ", number(d["high"], 1), "] |\n");
+  MarkdownTable table({"row", "against", "measure", "difference [95 %]"});
+  for (const Json& d : report.at("differences")) {
+    table.add({text_of(d, "row"), text_of(d, "against"), cat(text_of(d, "task"), " ", text_of(d, "measure")),
+               cat(number(d["difference"], 1), " ", in_brackets(d))});
   }
-  return text;
+  return table.empty() ? "" : cat("\n## Differences\nPaired over the same contexts.\n\n", table.text());
 }
 
 std::string curve_table(const Json& report) {
-  std::string text;
+  MarkdownTable table({"row", "step", "train seconds", "EM %", "F1 %", ""});
   for (const Json& row : report.at("rows")) {
     for (const Json& point : row["learning_curve"]) {
-      if (!point.contains("em_percent")) continue;  // asked other tasks: they are in metrics.jsonl
-      text += cat("| ", row["name"].get<std::string>(), " | ", point.value("step", 0), " | ",
-                  fixed(point.value("train_seconds", 0.0), 0), " | ", fixed(point.value("em_percent", 0.0), 1), " | ",
-                  fixed(point.value("f1_percent", 0.0), 1), " | ",
-                  std::string(static_cast<size_t>(point.value("em_percent", 0.0) / 2), '#'), " |\n");
+      if (!point.contains("em_percent")) continue;  // other tasks' scores are in metrics.jsonl only
+      const double em = point.value("em_percent", 0.0);
+      table.add({text_of(row, "name"), cat(point.value("step", 0)), fixed(point.value("train_seconds", 0.0), 0),
+                 fixed(em, 1), fixed(point.value("f1_percent", 0.0), 1),
+                 std::string(static_cast<size_t>(em / 2), '#')});
     }
   }
-  if (text.empty()) return "";
-  return "\n## Learning curves\nEvaluations during training; time without the evaluations' own.\n\n| row | step | "
-         "train seconds | EM % | F1 % | |\n|---|---|---|---|---|---|\n" +
-         text;
+  if (table.empty()) return "";
+  return "\n## Learning curves\nEvaluations during training; seconds exclude evaluations.\n\n" + table.text();
 }
 
 }  // namespace
@@ -216,16 +214,20 @@ Json report_json(const Report& report) {
   for (const auto& row : report.rows) {
     Json tasks = Json::object();
     for (const auto& scores : row.tasks) tasks[scores.task] = task_json(report, scores);
-    Json out = {{"name", row.name},   {"method", row.method},
-                {"ratio", row.ratio}, {"prompt", row.prompt},
-                {"tasks", tasks},     {"peak_mb", static_cast<double>(row.peak_bytes) / (1 << 20)}};
+    Json out = {{"name", row.name},
+                {"method", row.method},
+                {"ratio", row.ratio},
+                {"kind", row.kind == RowKind::memory ? "memory" : "text"},
+                {"prompt", row.prompt},
+                {"tasks", tasks},
+                {"peak_mb", static_cast<double>(row.peak_bytes) / (1 << 20)}};
     if (const TaskScores* qa = find_task(row, "qa")) {
       for (const auto& measure : qa->measures) out[measure.name] = value_of(measure);
       out["cost"] = cost_json(qa->cost);
-      if (row.prompt == "memory + query" && !full_cost.is_null()) {
-        const BreakEven pays = break_even(out["cost"], full_cost);
-        out["cost"]["break_even_questions"] = pays.questions;
-        out["cost"]["break_even_tokens"] = pays.tokens;
+      if (row.kind == RowKind::memory && !full_cost.is_null()) {
+        const BreakEven point = break_even(out["cost"], full_cost);
+        out["cost"]["break_even_questions"] = point.questions;
+        out["cost"]["break_even_tokens"] = point.tokens;
       }
     }
     out["learning_curve"] = row.curve;
@@ -256,7 +258,7 @@ void write_report(const fs::path& folder, const Report& report) {
     for (const auto& scores : row.tasks) {
       Json predictions = Json::object();
       for (size_t i = 0; i < scores.texts.size(); ++i) {
-        std::string id = scores.ids[i];  // real sets repeat ids: "7", "7~2"
+        std::string id = scores.ids[i];  // real data sets repeat ids: "7", "7~2"
         for (int copy = 2; predictions.contains(id); ++copy) id = cat(scores.ids[i], "~", copy);
         predictions[id] = scores.texts[i];
       }

@@ -1,6 +1,6 @@
 #include "precis/eval/tasks.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 #include <map>
@@ -15,7 +15,7 @@
 namespace precis {
 namespace {
 
-// The distinct contexts of the questions, in order, and which one each question has.
+// The distinct contexts of the questions, in order, and the index of each question's context.
 struct Contexts {
   std::vector<const Passage*> passages;
   std::vector<int64_t> of_question;
@@ -30,9 +30,9 @@ struct Contexts {
   }
 };
 
-class Asked {
+class TaskRunner {
  public:
-  Asked(Reading& reading, const Tokenizer& tokenizer, const Config& config, const OnProgress& progress)
+  TaskRunner(Reading& reading, const Tokenizer& tokenizer, const Config& config, const OnProgress& progress)
       : reading_(reading), tokenizer_(tokenizer), config_(config), progress_(progress) {}
 
  protected:
@@ -55,9 +55,9 @@ class Asked {
   const OnProgress& progress_;
 };
 
-class QaTask : Asked {
+class QaTask : TaskRunner {
  public:
-  using Asked::Asked;
+  using TaskRunner::TaskRunner;
 
   TaskScores run(const std::vector<AskedQuestion>& questions) {
     if (questions.front().question->text.empty() && questions.front().question->answers.empty())
@@ -105,9 +105,9 @@ class QaTask : Asked {
   }
 };
 
-class ChoiceTask : Asked {
+class ChoiceTask : TaskRunner {
  public:
-  using Asked::Asked;
+  using TaskRunner::TaskRunner;
 
   TaskScores run(const std::vector<AskedQuestion>& questions) {
     TaskScores out{.task = "choice", .groups = Contexts(questions).of_question};
@@ -130,10 +130,10 @@ class ChoiceTask : Asked {
     if (options.size() >= 2) return options;
     throw Error({.what = "a question without options",
                  .where = question.id,
-                 .expected = "\"options\" beside its answers, or eval.options"});
+                 .expected = "\"options\" in the question, or eval.options"});
   }
 
-  // Of each question the option with the highest mean log-probability of its tokens.
+  // For each question, the option with the highest mean log-probability of its tokens.
   std::vector<std::string> pick(const std::vector<AskedQuestion>& questions, size_t begin, size_t end) {
     std::vector<Ask> asks;
     std::vector<size_t> of_question;
@@ -162,7 +162,7 @@ class ChoiceTask : Asked {
   }
 };
 
-// What rows of labels add to the measures of likelihood: nats per token, its exponential, and tokens predicted right.
+// Likelihood measures over rows of labels: nats per token, its exponential, and next-token accuracy.
 struct LikelihoodMeasures {
   Measure perplexity, loss, accuracy;
 
@@ -181,9 +181,9 @@ struct LikelihoodMeasures {
   }
 };
 
-class ContinuationTask : Asked {
+class ContinuationTask : TaskRunner {
  public:
-  using Asked::Asked;
+  using TaskRunner::TaskRunner;
 
   TaskScores run(const std::vector<const Passage*>& passages) {
     TaskScores out{.task = "continuation"};
@@ -211,10 +211,10 @@ class ContinuationTask : Asked {
   }
 };
 
-// Reconstruction as it is trained: each token predicted behind those that are right.
-class AutoencodingTask : Asked {
+// Reconstruction as in training: each token is predicted after the correct preceding ones.
+class AutoencodingTask : TaskRunner {
  public:
-  using Asked::Asked;
+  using TaskRunner::TaskRunner;
 
   std::optional<TaskScores> run(const std::vector<const Passage*>& passages) {
     TaskScores out{.task = "autoencoding"};
@@ -235,9 +235,9 @@ class AutoencodingTask : Asked {
   }
 };
 
-class ReconstructionTask : Asked {
+class ReconstructionTask : TaskRunner {
  public:
-  using Asked::Asked;
+  using TaskRunner::TaskRunner;
 
   std::optional<TaskScores> run(const std::vector<const Passage*>& passages) {
     TaskScores out{.task = "reconstruction"};
@@ -308,7 +308,7 @@ std::optional<TaskScores> run_task(const std::string& task, Reading& reading, co
   const Contexts contexts(questions);
   if (task == "continuation") return ContinuationTask(reading, tokenizer, config, progress).run(contexts.passages);
   if (task == "autoencoding") return AutoencodingTask(reading, tokenizer, config, progress).run(contexts.passages);
-  check(task == "reconstruction", "run_task: no such task");
+  check(task == "reconstruction", "run_task: unknown task");
   return ReconstructionTask(reading, tokenizer, config, progress).run(contexts.passages);
 }
 

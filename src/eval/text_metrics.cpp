@@ -35,7 +35,7 @@ double f1(double common, size_t predicted, size_t expected) {
 int64_t longest_common_subsequence(const Words& a, const Words& b) {
   std::vector<int64_t> row(b.size() + 1, 0);
   for (const auto& word : a) {
-    int64_t diagonal = 0;  // of the row before
+    int64_t diagonal = 0;  // of the previous row
     for (size_t j = 0; j < b.size(); ++j) {
       const int64_t above = row[j + 1];
       row[j + 1] = word == b[j] ? diagonal + 1 : std::max(above, row[j]);
@@ -63,16 +63,16 @@ int64_t common_runs(const Words& prediction, const Words& reference, size_t n) {
   return common;
 }
 
-// WMT's tokenisation 13a: punctuation stands alone, full stops and commas only where they are not inside a number.
+// WMT's tokenisation 13a: punctuation marks are separate words; full stops and commas only if not inside a number.
 Words bleu_words(const std::string& text) {
   static const Regex punctuation("([\\x7B-\\x7E\\x5B-\\x60\\x20-\\x26\\x28-\\x2B\\x3A-\\x40\\x2F])"),
-      behind("([^0-9])([.,])"), before("([.,])([^0-9])"), dash("([0-9])(-)"), spaces("\\p{White_Space}+");
+      after("([^0-9])([.,])"), before("([.,])([^0-9])"), dash("([0-9])(-)"), spaces("\\p{White_Space}+");
   std::string line = replace_all(replace_all(replace_all(text, "<skipped>", ""), "-\n", ""), "\n", " ");
   for (const auto& [entity, character] :
        {std::pair{"&quot;", "\""}, std::pair{"&amp;", "&"}, std::pair{"&lt;", "<"}, std::pair{"&gt;", ">"}})
     line = replace_all(line, entity, character);
   line = punctuation.replace_all(" " + line + " ", " $1 ");
-  line = behind.replace_all(line, "$1 $2 ");
+  line = after.replace_all(line, "$1 $2 ");
   line = before.replace_all(line, " $1 $2");
   line = dash.replace_all(line, "$1 $2 ");
   return words_of(spaces.replace_all(line, " "));
@@ -105,7 +105,7 @@ double bleu_score(const std::vector<double>& counts) {
   if (std::all_of(common, total, [](double n) { return n == 0; })) return 0;
   double logs = 0, smoothing = 1;
   for (size_t n = 0; n < bleu_orders; ++n) {
-    if (total[n] == 0) return 0;  // the texts are shorter than n words
+    if (total[n] == 0) return 0;  // the predictions are shorter than n + 1 words
     const double precision = common[n] == 0 ? 1 / ((smoothing *= 2) * total[n]) : common[n] / total[n];
     logs += std::log(precision) / bleu_orders;
   }

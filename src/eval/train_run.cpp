@@ -9,7 +9,7 @@
 namespace precis {
 namespace {
 
-// Answers this process's part of the questions; all processes get the scores of all.
+// Evaluates this process's share of the questions; every process gets the scores over all of them.
 Evaluate evaluation(const Config& config, const Tokenizer& tokenizer, const std::vector<AskedQuestion>& dev,
                     const ProcessGroup& group) {
   return [&](Compressor& trained) -> Json {
@@ -17,7 +17,7 @@ Evaluate evaluation(const Config& config, const Tokenizer& tokenizer, const std:
     const std::vector<AskedQuestion> own(dev.begin() + rank * n / size, dev.begin() + (rank + 1) * n / size);
     Json line;
     for (const auto& task : config.train.eval_tasks) {
-      // Every process needs the names, also one without questions.
+      // Every process needs the measures' names, even one without questions.
       const auto scores = run_task(task, *read_memory(trained, tokenizer, config), tokenizer, config,
                                    own.empty() ? std::vector{dev.front()} : own);
       if (!scores) continue;

@@ -1,6 +1,6 @@
-#include "precis/compress/memory.h"
+#include "precis/memory/memory.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "precis/core/error.h"
 
@@ -20,7 +20,7 @@ TokenBatch token_batch(const std::vector<std::vector<int64_t>>& contexts) {
 
 namespace {
 
-// Rows count from `before`, each segment between its markers.
+// Numbers rows from `before`, each segment between its markers.
 void place_rows(Memory& memory) {
   const bool markers = memory.placement.markers;
   const Tensor segments = memory.segments.cpu();
@@ -31,7 +31,7 @@ void place_rows(Memory& memory) {
     const int64_t M = segments.size(1), length = memory.lengths[b].item<int64_t>();
     const int64_t* segment = segments.data_ptr<int64_t>() + b * M;
     for (int64_t j = 0; j < length; ++j) {
-      if (markers && j > 0 && segment[j] != segment[j - 1]) ++next;  // the end marker of the segment before
+      if (markers && j > 0 && segment[j] != segment[j - 1]) ++next;  // the previous segment's end marker
       if (markers && (j == 0 || segment[j] != segment[j - 1])) ++next;
       memory.position_ids.data_ptr<int64_t>()[b * M + j] = next++;
     }

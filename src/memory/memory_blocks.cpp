@@ -1,21 +1,20 @@
-#include "precis/compress/memory_blocks.h"
+#include "precis/memory/memory_blocks.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <numeric>
 
-#include "encoder_parts.h"
-#include "precis/compress/prompt.h"
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
+#include "precis/memory/entries.h"
 
 namespace precis {
 namespace {
 
 const KvMemory* kv_of(const Memory& memory) { return std::get_if<KvMemory>(&memory.content); }
 
-// `f` of the same tensor of every memory, each seen as [B, M, ...], for every tensor of their content.
+// Content made by `f`. For every content tensor, `f` gets that tensor of each memory as [B, M, ...].
 template <class F>
 std::variant<EmbeddingMemory, KvMemory> combine(const std::vector<Memory>& memories, F f) {
   const auto apply = [&](auto tensor_of) {
@@ -43,8 +42,8 @@ MemoryDocuments documents_of(const Memory& memory) {
       MemoryDocuments{torch::zeros_like(memory.position_ids), memory.source_tokens.unsqueeze(1)});
 }
 
-// Entries in a new arrangement: row c of the result has the entries index[c], counted over all memories' [B, M]
-// flattened, one memory after the other. The tokens of documents, source tokens and next positions are the caller's.
+// Rearranges entries: row c of the result has the entries index[c], which index the concatenation of all memories'
+// flattened [B, M]. The caller sets document tokens, source tokens and next positions.
 Memory arrange(const std::vector<Memory>& from, const std::vector<std::vector<int64_t>>& index) {
   const auto arranged = [&](const std::vector<Tensor>& tensors) {
     std::vector<Tensor> flat;
@@ -70,7 +69,7 @@ Memory arrange(const std::vector<Memory>& from, const std::vector<std::vector<in
   return out;
 }
 
-// Keys rotated on, and positions counted on, by `shift` (int64 [B]).
+// Rotates keys and shifts positions by `shift` (int64 [B]).
 Memory moved(Memory memory, const Tensor& shift, const Decoder& decoder) {
   memory.position_ids = memory.position_ids + shift.unsqueeze(1);
   if (!kv_of(memory) || shift.eq(0).all().item<bool>()) return memory;
@@ -81,7 +80,7 @@ Memory moved(Memory memory, const Tensor& shift, const Decoder& decoder) {
 
 void check_fit(const Memory& first, const Memory& other, size_t index) {
   const auto fail = [&](const std::string& what, const std::string& expected, const std::string& found) {
-    throw Error({.what = cat("memories of different ", what, " cannot be put together"),
+    throw Error({.what = cat("memories of different ", what, " cannot be combined"),
                  .where = cat("memory ", index + 1),
                  .expected = expected + " (the first)",
                  .found = found});
@@ -93,11 +92,11 @@ void check_fit(const Memory& first, const Memory& other, size_t index) {
   if (a.base_fingerprint != b.base_fingerprint) fail("base models", a.base_fingerprint, b.base_fingerprint);
   if (a.tokenizer_hash != b.tokenizer_hash) fail("tokenizers", a.tokenizer_hash, b.tokenizer_hash);
   if (first.content.index() != other.content.index() || first.placement != other.placement)
-    fail("carriers or positions", "the same of both", "another");
+    fail("carriers or positions", "the same carrier and positions", "different ones");
 }
 
-// Context by context one part after the other. Positions are final already where they do not count from the front.
-// `documents_begin`: a part's first document is a new one, else it goes on with the one before.
+// Concatenates parts per context. Positions that do not count from the front are already final. `documents_begin`: each
+// part starts a new document; else it continues the previous one.
 Memory join(std::vector<Memory> parts, bool documents_begin) {
   const int64_t B = parts.front().contexts();
   std::vector<std::vector<int64_t>> index(static_cast<size_t>(B)), tokens(index);
@@ -137,35 +136,14 @@ Memory join(std::vector<Memory> parts, bool documents_begin) {
 
 }  // namespace
 
-Memory append(Compressor& compressor, const Memory& memory, const TokenBatch& next, int64_t segments_at_once) {
-  const TokenBatch placed{next.ids, next.lengths, memory.source_tokens};
-  const Memory behind =
-      segments_at_once > 0 ? compress_in_parts(compressor, placed, segments_at_once) : compressor.compress(placed);
-  check_fit(memory, behind, 1);
-  return join({memory, behind}, false);
-}
-
-Memory compress_in_parts(Compressor& compressor, const TokenBatch& contexts, int64_t segments_at_once) {
-  check(segments_at_once >= 1, "compress_in_parts: at least one segment at once");
-  const int64_t part = segments_at_once * compressor.config().segment_length;
-  if (contexts.lengths.max().item<int64_t>() <= part) return compressor.compress(contexts);
-  std::vector<Memory> memories;
-  for (int64_t b = 0; b < contexts.lengths.size(0); ++b) {
-    const int64_t length = contexts.lengths[b].item<int64_t>(),
-                  before = contexts.start.defined() ? contexts.start[b].item<int64_t>() : 0;
-    std::vector<Memory> parts;
-    for (int64_t begin = 0; begin == 0 || begin < length; begin += part) {
-      const int64_t n = std::min(part, length - begin);
-      parts.push_back(compressor.compress(
-          {contexts.ids.narrow(0, b, 1).narrow(1, begin, n), torch::tensor({n}), torch::tensor({before + begin})}));
-    }
-    memories.push_back(parts.size() == 1 ? parts.front() : join(std::move(parts), false));
-  }
-  return memories.size() == 1 ? memories.front() : stack(memories);
+Memory join_parts(std::vector<Memory> parts) {
+  if (parts.empty()) throw Error({.what = "no parts to join", .expected = "at least one"});
+  for (size_t i = 0; i < parts.size(); ++i) check_fit(parts.front(), parts[i], i);
+  return parts.size() == 1 ? parts.front() : join(std::move(parts), false);
 }
 
 Memory concatenate(const std::vector<Memory>& documents, const Decoder& decoder) {
-  if (documents.empty()) throw Error({.what = "no memories to put together", .expected = "at least one"});
+  if (documents.empty()) throw Error({.what = "no memories to concatenate", .expected = "at least one"});
   std::vector<Memory> parts;
   Tensor shift = torch::zeros_like(documents.front().source_tokens);
   for (size_t i = 0; i < documents.size(); ++i) {

@@ -1,13 +1,11 @@
-#include "precis/compress/memory_file.h"
+#include "precis/memory/memory_file.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 
-#include "precis/compress/checkpoint.h"
-#include "precis/config/schema.h"
 #include "precis/core/error.h"
 #include "precis/core/hash.h"
 #include "precis/core/strings.h"
@@ -24,7 +22,7 @@ const std::vector<std::pair<std::string, MemoryPlacement::Next>> next_names = {
     {"source", MemoryPlacement::Next::source},
     {"source_and_rows", MemoryPlacement::Next::source_and_rows}};
 
-// Over all metadata but the checksum itself, and over every tensor's name, shape, dtype and bytes.
+// Covers all metadata except the checksum itself, and every tensor's name, shape, dtype and bytes.
 std::string checksum(const Metadata& metadata, const TensorMap& tensors) {
   Hasher hasher;
   for (const auto& [key, value] : metadata) {
@@ -74,11 +72,11 @@ class Fields {
     int64_t out = -1;
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), out);
     if (error != std::errc() || end != value.data() + value.size() || out < 0)
-      fail(key, "a whole number of at least 0", excerpt(value));
+      fail(key, "a non-negative integer", excerpt(value));
     return out;
   }
   [[noreturn]] void fail(const std::string& what, const std::string& expected, const std::string& found) const {
-    throw Error({.what = "not a sound memory file: " + what, .where = where_, .expected = expected, .found = found});
+    throw Error({.what = "invalid memory file: " + what, .where = where_, .expected = expected, .found = found});
   }
 
  private:
@@ -86,12 +84,12 @@ class Fields {
   std::string where_;
 };
 
-// The tensor `name`, taken out of `tensors`, as [1, ...]; -1 in `shape` stands for any size of at least 1.
+// Removes the tensor `name` from `tensors` and returns it as [1, ...]; -1 in `shape`: any size of at least 1.
 Tensor take(TensorMap& tensors, const std::string& name, const std::vector<int64_t>& shape, const Fields& fields) {
   const auto found = tensors.find(name);
-  if (found == tensors.end()) fields.fail("tensor " + name, "to be there", "none");
+  if (found == tensors.end()) fields.fail("tensor " + name, "a tensor", "none");
   const Tensor tensor = found->second.clone();
-  if (tensor.numel() == 0) fields.fail("tensor " + name, "entries", "none");
+  if (tensor.numel() == 0) fields.fail("tensor " + name, "at least one entry", "none");
   bool fits = tensor.dim() == static_cast<int64_t>(shape.size());
   for (size_t i = 0; fits && i < shape.size(); ++i)
     fits = shape[i] < 0 || tensor.size(static_cast<int64_t>(i)) == shape[i];
@@ -100,7 +98,7 @@ Tensor take(TensorMap& tensors, const std::string& name, const std::vector<int64
   return tensor.unsqueeze(0);
 }
 
-// Whole numbers of [0, limit), one per entry.
+// Integers in [0, limit), one per entry.
 Tensor take_numbers(TensorMap& tensors, const std::string& name, int64_t count, int64_t limit, const Fields& fields) {
   const Tensor numbers = take(tensors, name, {count}, fields);
   if (numbers.scalar_type() != torch::kLong)
@@ -153,18 +151,18 @@ MemoryFile load_memory(const fs::path& path) {
   if (!file.metadata().count("format") || fields.text("format") != format_name) {
     throw Error({.what = "not a memory file",
                  .where = path.string(),
-                 .expected = "a file that precis compress has written",
+                 .expected = "a file written by precis compress",
                  .found = "a safetensors file of another kind"});
   }
   if (fields.number("format_version") != format_version) {
-    throw Error({.what = "a memory file of another format version",
+    throw Error({.what = "unsupported memory file format version",
                  .where = path.string(),
                  .expected = cat(format_version),
                  .found = fields.text("format_version")});
   }
   TensorMap tensors = file.tensors();
   if (checksum(file.metadata(), tensors) != fields.text("checksum")) {
-    throw Error({.what = "the memory file was altered: its contents do not fit their checksum",
+    throw Error({.what = "the memory file was altered: its contents do not match the checksum",
                  .where = path.string(),
                  .hint = "compress the text again"});
   }
@@ -195,57 +193,13 @@ MemoryFile load_memory(const fs::path& path) {
     }
     memory.content = std::move(kv);
   }
-  if (!tensors.empty()) fields.fail("tensors", "none but the memory's", tensors.begin()->first);
+  if (!tensors.empty()) fields.fail("tensors", "only the memory's tensors", tensors.begin()->first);
   return out;
-}
-
-void require_made_by(const MemoryFile& file, const Compressor& compressor, const std::string& hash,
-                     const std::string& where) {
-  const MemoryOrigin &made = file.memory.origin, ours = compressor.origin();
-  const auto must_equal = [&](const char* what, const auto& mine, const auto& theirs) {
-    if (mine == theirs) return;
-    throw Error({.what = cat("this memory was made with another ", what),
-                 .where = where,
-                 .expected = cat(mine, " (given now)"),
-                 .found = cat(theirs, " (made with)")});
-  };
-  must_equal("method", ours.method, made.method);
-  must_equal("method version", ours.method_version, made.method_version);
-  must_equal("base model", ours.base_fingerprint, made.base_fingerprint);
-  must_equal("tokenizer", ours.tokenizer_hash, made.tokenizer_hash);
-  if (!compressor.config().ratio.has(made.ratio)) must_equal("ratio", ours.ratio, made.ratio);
-  must_equal("trained compressor", hash, file.compressor_hash);
-  const DecoderConfig& shape = compressor.decoder().config();
-  if (const auto* embedding = std::get_if<EmbeddingMemory>(&file.memory.content)) {
-    must_equal("width", shape.hidden, embedding->rows.size(2));
-  } else {
-    const auto& layers = std::get<KvMemory>(file.memory.content).layers;
-    must_equal("number of layers", shape.layers, static_cast<int64_t>(layers.size()));
-    must_equal("number of key/value heads", shape.kv_heads, layers[0].k.size(1));
-    must_equal("head width", shape.head_dim, layers[0].k.size(3));
-  }
-  const int64_t next = file.memory.next_position[0].item<int64_t>(), limit = shape.max_positions;
-  if (next >= limit) {
-    throw Error({.what = "the memory is longer than the decoder's positions",
-                 .where = where,
-                 .expected = cat("to end before position ", limit),
-                 .found = cat(next)});
-  }
 }
 
 std::string source_hash(const Tensor& ids, const std::string& before) {
   const Tensor flat = ids.to(torch::kLong).contiguous();
   return Hasher().update(before).update(flat.data_ptr(), flat.nbytes()).hex();
-}
-
-std::string compressor_hash(const Compressor& compressor) {
-  Hasher hasher;
-  hasher.update(to_json(compressor.config()).dump());
-  for (const auto& [name, tensor] : trained_tensors(compressor)) {
-    const Tensor bytes = tensor.detach().cpu().contiguous();
-    hasher.update(name).update(bytes.data_ptr(), bytes.nbytes());
-  }
-  return hasher.hex();
 }
 
 double relative_error(const Memory& exact, const Memory& stored) {

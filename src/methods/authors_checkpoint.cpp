@@ -1,12 +1,14 @@
-#include "precis/compress/authors_checkpoint.h"
+#include "precis/methods/authors_checkpoint.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 
 #include "precis/compress/checkpoint.h"
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
+#include "precis/methods/comprexit.h"
+#include "precis/methods/sac.h"
 
 namespace precis {
 namespace fs = std::filesystem;
@@ -32,14 +34,14 @@ const std::vector<std::pair<std::string, std::string>> tensor_names = {
 
 bool in_mlp(const std::string& linear) { return linear == "gate_proj" || linear == "up_proj" || linear == "down_proj"; }
 
-// "layers.0.self_attn.q_proj.lora_A" of "lora.0.q_proj.A", or "" of anything else.
+// "layers.0.self_attn.q_proj.lora_A" for "lora.0.q_proj.A", "" for anything else.
 std::string adapter_name(const std::string& name) {
   const auto parts = split(name, '.');
   if (parts.size() != 4 || parts[0] != "lora") return "";
   return cat("layers.", parts[1], in_mlp(parts[2]) ? ".mlp." : ".self_attn.", parts[2], ".lora_", parts[3]);
 }
 
-// The inverse; `end` is what follows "lora_A".
+// The inverse; `end`: the suffix after "lora_A".
 std::string name_of_adapter(const std::string& theirs, const std::string& end) {
   const size_t start = theirs.find("layers.");
   if (start == std::string::npos || !theirs.ends_with(end)) return "";
@@ -49,7 +51,7 @@ std::string name_of_adapter(const std::string& theirs, const std::string& end) {
   return adapter_name(name) == join(parts, ".") ? name : "";
 }
 
-// A weight of the frozen base model, under whatever prefix.
+// A weight of the frozen base model, under any prefix.
 bool is_base_weight(const std::string& name) {
   static const std::vector<std::string_view> ends = {
       "_proj.weight", "_proj.bias",          "_proj.base_layer.weight", "_proj.base_layer.bias", "layernorm.weight",
@@ -67,13 +69,14 @@ std::string method_of(const std::set<std::string>& names, const std::string& whe
                .found = cat(names.size(), " other tensors")});
 }
 
-// What shapes say, once the tensors are known.
+// Sets what the shapes of the tensors determine.
 void set_from_shapes(CompressorConfig& c, const TensorMap& tensors, const Decoder& decoder) {
   if (c.method == "comprexit") {
-    c.comprexit.gate_width = tensors.at("gate.q.weight").size(0);
-    c.comprexit.metric_width = tensors.at("cost.proj.weight").size(0);
+    auto& own = c.settings.get<ComprexitSettings>();
+    own.gate_width = tensors.at("gate.q.weight").size(0);
+    own.metric_width = tensors.at("cost.proj.weight").size(0);
     const int64_t states = tensors.at("gate.mix_logits").size(0);
-    c.comprexit.top_k_layers = states == decoder.config().layers + 1 ? -1 : states - 1;
+    own.top_k_layers = states == decoder.config().layers + 1 ? -1 : states - 1;
     c.projector = tensors.count("projector.0.weight") ? "mlp" : "none";
     return;
   }
@@ -90,12 +93,12 @@ void set_from_shapes(CompressorConfig& c, const TensorMap& tensors, const Decode
   }
 }
 
-// What their fields say. Every field is mapped, known to be without effect here, or reported.
+// Sets what their fields determine. Every field is mapped, known to have no effect here, or reported.
 void set_from_fields(CompressorConfig& c, const Json& fields, const std::set<std::string>& ignore,
                      const std::string& where) {
   const auto must_be = [&](const char* key, const Json& value, const Json& expected) {
     if (value != expected)
-      throw Error({.what = cat("a setting that precis does not have: ", key),
+      throw Error({.what = cat("unsupported setting: ", key),
                    .where = where,
                    .expected = expected.dump(),
                    .found = value.dump()});
@@ -119,7 +122,7 @@ void set_from_fields(CompressorConfig& c, const Json& fields, const std::set<std
     known["context_length"] = nothing;
   } else {
     known["num_memory_tokens"] = nothing;  // the rows of memory_embeddings
-    known["compression_ratio"] = nothing;  // of a pooling layer that these classes never call
+    known["compression_ratio"] = nothing;  // for a pooling layer that these classes never call
     known["context_length"] = [&](const Json& v) { c.segment_length = v; };
   }
   if (c.method != "comprexit") {
@@ -142,7 +145,7 @@ void set_from_fields(CompressorConfig& c, const Json& fields, const std::set<std
   if (!unknown.empty()) {
     throw Error({.what = cat(unknown.size(), " unknown fields: ", join(unknown, ", ")),
                  .where = where,
-                 .hint = "set what they mean as compressor.KEY=VALUE, and name them with --ignore"});
+                 .hint = "set the equivalent compressor.KEY=VALUE and list these fields with --ignore"});
   }
   if (c.method == "icae" || c.method == "500x") c.ratio = std::max<int64_t>(1, c.segment_length / c.slots);
 }
@@ -160,12 +163,12 @@ std::string authors_tensor_name(const std::string& name) {
 }
 
 AuthorsCheckpoint read_authors_checkpoint(const fs::path& folder, const Decoder& decoder,
-                                          const std::set<std::string>& ignore) {
+                                          const CompressorRegistry& registry, const std::set<std::string>& ignore) {
   const auto checkpoint = open_hugging_face_checkpoint(folder);
   const std::string where = (folder / "config.json").string();
   AuthorsCheckpoint out{.fields = read_json(folder / "config.json")};
   const auto names = checkpoint->names();
-  out.config = compressor_defaults(method_of(names, folder.string()), "published");
+  out.config = registry.defaults(method_of(names, folder.string()), "published");
   std::vector<std::string> unknown;
   for (const auto& theirs : names) {
     std::string ours = theirs == "ae_embedding" ? "ae_row" : name_of_adapter(theirs, ".default.weight");
@@ -184,7 +187,7 @@ AuthorsCheckpoint read_authors_checkpoint(const fs::path& folder, const Decoder&
       if (!theirs.ends_with("embed_tokens.weight")) continue;
       const Tensor table = checkpoint->tensor(theirs);
       if (table.sizes() != ours_table.sizes() || !table.to(ours_table.options()).equal(ours_table)) {
-        throw Error({.what = "trained around another base model: its embedding table differs",
+        throw Error({.what = "trained with another base model: its embedding table differs",
                      .where = folder.string(),
                      .expected = decoder.fingerprint() + " (given now)"});
       }
@@ -211,14 +214,20 @@ void write_authors_checkpoint(const fs::path& folder, const Compressor& compress
   };
   static const std::set<std::string> methods = {"comprexit", "icae", "500x", "sac"};
   if (methods.count(c.method) == 0) refuse("method", c.method);
-  if (c.carrier != compressor_defaults(c.method).carrier) refuse("carrier", c.carrier);
+  if (c.carrier != compressor_defaults(c.method, "published", c.methods).carrier) refuse("carrier", c.carrier);
   if (c.method != "sac" && c.positions != "sequential") refuse("positions", c.positions);
-  // Their memory tokens are always all there, ours may follow the length of a segment.
+  // Their number of memory tokens is fixed, ours may depend on the segment's length.
   if ((c.method == "icae" || c.method == "500x") && c.slots == 0) refuse("slots", "0 (by the ratio)");
   if (c.method == "icae" && c.projector != "none") refuse("projector", c.projector);
-  if (c.method == "comprexit" && c.comprexit.locality != 0) refuse("comprexit.locality", cat(c.comprexit.locality));
-  if (c.method == "comprexit" && c.projector == "residual") refuse("projector", c.projector);
-  if (c.method == "sac" && c.sac.attention != "full") refuse("sac.attention", c.sac.attention);
+  if (c.method == "comprexit") {
+    const double locality = c.settings.get<ComprexitSettings>().locality;
+    if (locality != 0) refuse("comprexit.locality", cat(locality));
+    if (c.projector == "residual") refuse("projector", c.projector);
+  }
+  if (c.method == "sac") {
+    const std::string& attention = c.settings.get<SacSettings>().attention;
+    if (attention != "full") refuse("sac.attention", attention);
+  }
   TensorMap tensors;
   for (const auto& [name, tensor] : trained_tensors(compressor)) {
     if (c.method == "sac" && name == "ae_row") continue;  // their class has none
@@ -254,7 +263,7 @@ PeftAdapter read_peft_adapter(const fs::path& folder) {
     throw Error({.what = "not a LoRA adapter", .where = where, .found = json.at("peft_type").dump()});
   for (const char* key : {"use_dora", "use_rslora", "fan_in_fan_out"}) {
     if (json.contains(key) && json.at(key) == true)
-      throw Error({.what = cat("a kind of LoRA that precis does not have: ", key), .where = where});
+      throw Error({.what = cat("unsupported kind of LoRA: ", key), .where = where});
   }
   PeftAdapter out;
   out.lora.rank = json_get<int64_t>(json, "r", where);

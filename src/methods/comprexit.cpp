@@ -1,8 +1,8 @@
-#include "precis/compress/comprexit.h"
+#include "precis/methods/comprexit.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
-#include "encoder_parts.h"
+#include "precis/compress/encoder_parts.h"
 #include "precis/compress/prompt.h"
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
@@ -11,43 +11,61 @@ namespace precis {
 
 namespace {
 
-void check_fields(const CompressorConfig& c) {
+void check_fields(const CompressorConfig& c, int64_t window) {
   require_embedding_by_runs(c);
   for (const int64_t ratio : c.ratio.values) {
-    if (ratio <= c.comprexit.window) continue;
+    if (ratio <= window) continue;
     throw Error({.what = "the ratio is larger than the transport window",
                  .where = "compressor.ratio",
-                 .expected = cat("at most ", c.comprexit.window),
+                 .expected = cat("at most ", window),
                  .found = cat(ratio)});
   }
 }
 
 }  // namespace
 
+Method Comprexit::about() {
+  return {.settings = MethodSettings::of<ComprexitSettings>("comprexit"),
+          .published =
+              [](CompressorConfig& c) {  // Jiangnan0522/ComprExIT
+                c.segment_length = 512;
+                c.encoder_bos = "no";
+                c.lora.rank = 0;
+              },
+          .learns = [](CompressorConfig& c) {  // docs/results/soft-rows.md has the measurements
+            c.settings.get<ComprexitSettings>().locality = 1;
+            c.settings.get<ComprexitSettings>().value_init = "identity";
+            c.positions = "chunk_end";
+            c.projector = "residual";
+          }};
+}
+
 Comprexit::Comprexit(const CompressorConfig& c, const Surroundings& surroundings)
-    : Compressor(c, surroundings), decoder_bos_(use_bos(c.decoder_bos, "decoder_bos")) {
-  check_fields(c);
+    : Compressor(c, surroundings),
+      settings_(c.settings.get<ComprexitSettings>()),
+      decoder_bos_(use_bos(c.decoder_bos, "decoder_bos")) {
+  check_fields(c, settings_.window);
   const int64_t all = decoder().config().layers, D = decoder().config().hidden;
-  layers_ = c.comprexit.top_k_layers < 0 ? all : c.comprexit.top_k_layers;
+  layers_ = settings_.top_k_layers < 0 ? all : settings_.top_k_layers;
   if (layers_ > all) {
     throw Error({.what = "more layers than the decoder has",
                  .where = "compressor.comprexit.top_k_layers",
                  .expected = cat("at most ", all),
                  .found = cat(layers_)});
   }
-  gate_ = std::make_shared<DepthwiseGate>(layers_ + 1, D, c.comprexit.gate_width, c.comprexit.gate_temperature,
-                                          generator());
-  if (c.comprexit.value_init == "identity") gate_->begin_as_identity();
+  gate_ =
+      std::make_shared<DepthwiseGate>(layers_ + 1, D, settings_.gate_width, settings_.gate_temperature, generator());
+  if (settings_.value_init == "identity") gate_->begin_as_identity();
   register_module("gate", gate_);
-  const TransportOptions options{.window = c.comprexit.window,
+  const TransportOptions options{.window = settings_.window,
                                  .ratio = c.ratio,
-                                 .metric_width = c.comprexit.metric_width,
-                                 .iterations = c.comprexit.sinkhorn_iterations,
-                                 .epsilon = c.comprexit.epsilon,
-                                 .mass_floor = c.comprexit.mass_floor,
-                                 .mass_temperature = c.comprexit.mass_temperature,
-                                 .locality = c.comprexit.locality,
-                                 .identity = c.comprexit.value_init == "identity"};
+                                 .metric_width = settings_.metric_width,
+                                 .iterations = settings_.sinkhorn_iterations,
+                                 .epsilon = settings_.epsilon,
+                                 .mass_floor = settings_.mass_floor,
+                                 .mass_temperature = settings_.mass_temperature,
+                                 .locality = settings_.locality,
+                                 .identity = settings_.value_init == "identity"};
   transport_ = std::make_shared<WidthwiseTransport>(D, options, generator());
   for (const auto& part : transport_->named_children())
     register_module(part.key(), part.value());  // "cost", "mass", "value"
@@ -72,10 +90,11 @@ Comprexit::Moved Comprexit::move(const TokenBatch& context) const {
   {
     std::vector<Tensor> states;
     {
-      const torch::NoGradGuard frozen;
+      const at::NoGradGuard frozen;
       const Tensor& ids = out.batch.ids;
       const Tensor positions = torch::arange(ids.size(1)).unsqueeze(0).expand({ids.size(0), -1});
-      states = decoder().hidden_states({decoder().embed(ids), positions, AttentionPlan::causal()}, layers_);
+      states = decoder().hidden_states(
+          {.rows = decoder().embed(ids), .position_ids = positions, .plan = AttentionPlan::causal()}, layers_);
     }
     out.gated = gate_->forward(states);
   }
@@ -111,7 +130,7 @@ Memory Comprexit::compress(const TokenBatch& context) {
 Comprexit::Explanation Comprexit::explain(const TokenBatch& context) const {
   const Moved moved = move(context);
   const TransportOutput& t = moved.transport;
-  const int64_t n = moved.batch.ids.size(0), width = moved.batch.ids.size(1), W = config().comprexit.window;
+  const int64_t n = moved.batch.ids.size(0), width = moved.batch.ids.size(1), W = settings_.window;
   Slots slots, tokens(static_cast<size_t>(context.lengths.size(0))), windows = tokens;
   for (int64_t i = 0; i < n; ++i) {
     const auto b = static_cast<size_t>(moved.batch.context[static_cast<size_t>(i)]);

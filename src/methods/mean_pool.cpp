@@ -1,12 +1,21 @@
-#include "precis/compress/mean_pool.h"
+#include "precis/methods/mean_pool.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
-#include "encoder_parts.h"
+#include "precis/compress/encoder_parts.h"
 #include "precis/compress/prompt.h"
 #include "precis/core/error.h"
 
 namespace precis {
+
+Method MeanPool::about() {
+  return {.published = [](CompressorConfig& c) { c.segment_length = 512; },
+          .learns =
+              [](CompressorConfig& c) {
+                c.positions = "chunk_end";
+                c.projector = "residual";
+              }};
+}
 
 MeanPool::MeanPool(const CompressorConfig& c, const Surroundings& surroundings)
     : Compressor(c, surroundings),
@@ -38,7 +47,11 @@ Memory MeanPool::compress(const TokenBatch& context) {
   Tensor rows = decoder().embed(batch.ids);
   if (P > 0) rows = torch::cat({decoder().embed(torch::full({n, 1}, surroundings().bos_id, torch::kLong)), rows}, 1);
   const Tensor positions = torch::arange(P + width).unsqueeze(0).expand({n, -1});
-  const Tensor states = decoder().encode({rows, positions, AttentionPlan::causal(), lora_.get()}, P);  // [n, width, D]
+  const Tensor states =
+      decoder()
+          .run({.rows = rows, .position_ids = positions, .plan = AttentionPlan::causal(), .adapters = {lora_.get()}},
+               {.first_row = P})
+          .rows;  // [n, width, D]
 
   const Tensor means = run_means(states, batch.lengths, r);  // [n, slots, D]
 

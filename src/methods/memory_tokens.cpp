@@ -1,8 +1,9 @@
-#include "precis/compress/memory_tokens.h"
+#include "precis/methods/memory_tokens.h"
+#include "precis/nn/mask_plan.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
-#include "encoder_parts.h"
+#include "precis/compress/encoder_parts.h"
 #include "precis/compress/prompt.h"
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
@@ -13,30 +14,31 @@ namespace {
 void check_fields(const CompressorConfig& c) {
   for (const int64_t ratio : c.ratio.values) {
     if (c.chunk % ratio == 0) continue;
-    throw Error({.what = "the chunk is no multiple of the ratio",
+    throw Error({.what = "the chunk length is not a multiple of the ratio",
                  .where = "compressor.chunk",
                  .expected = cat("a multiple of ", ratio),
                  .found = cat(c.chunk)});
   }
   const bool is_global = mask_spec(c.mask).memory_to_text == MemoryToText::global;
   if (is_global && c.memory_rows == "shared" && c.positions == "chunk_end") {
-    throw Error({.what = "nothing tells the memory rows apart: they see the same text, from one place, as one row",
-                 .where = "compressor.memory_rows",
-                 .expected = "per_slot, or compressor.positions = sequential or epl",
-                 .found = "shared with positions = chunk_end and a mask that shows all text"});
+    throw Error(
+        {.what = "nothing tells the memory rows apart: they share one learned row, one position and the same text",
+         .where = "compressor.memory_rows",
+         .expected = "per_slot, or compressor.positions = sequential or epl",
+         .found = "shared with positions = chunk_end and a mask that shows all text"});
   }
   if (c.memory_markers && (c.positions != "sequential" || c.carrier != "embedding")) {
     throw Error({.what = "memory markers need sequential positions and the embedding carrier",
                  .where = "compressor.memory_markers"});
   }
   if (is_global && c.memory_rows == "per_group") {
-    throw Error({.what = "rows by their place in a chunk need chunks",
+    throw Error({.what = "memory rows per group need chunks",
                  .where = "compressor.memory_rows",
                  .expected = "per_slot or shared with a mask that shows all text",
                  .found = c.memory_rows});
   }
   if (c.projector == "residual" && c.slots > 0) {
-    throw Error({.what = "a fixed number of slots has no runs of tokens to begin from",
+    throw Error({.what = "a residual projector needs runs of tokens, and a fixed number of slots has none",
                  .where = "compressor.projector",
                  .expected = "none or mlp with compressor.slots",
                  .found = c.projector});
@@ -49,7 +51,36 @@ void check_fields(const CompressorConfig& c) {
   }
 }
 
+// Common to ICAE and 500xCompressor.
+void unchunked(CompressorConfig& c) {
+  c.mask.preset = "icae";
+  c.segment_length = 512;
+  c.encoder_bos = "no";
+  c.memory_init = "unit";
+  c.projector = "none";
+  c.lora = {.rank = 128, .alpha = 32, .dropout = 0.05};
+}
+
 }  // namespace
+
+Method MemoryTokens::pic() {
+  return {.learns = [](CompressorConfig& c) {  // docs/results/soft-rows.md has the measurements
+    c.mask.preset = "pic-local";
+    c.memory_rows = "shared";
+    c.positions = "chunk_end";
+    c.projector = "none";
+  }};
+}
+
+Method MemoryTokens::icae() { return {.published = unchunked}; }  // getao/icae, as run in ComprExIT's code
+
+Method MemoryTokens::x500() {  // ZongqianLi/500xCompressor, as run in ComprExIT's code
+  return {.published = [](CompressorConfig& c) {
+    unchunked(c);
+    c.carrier = "kv";
+    c.lora.targets = {"q_proj", "v_proj"};
+  }};
+}
 
 MemoryTokens::MemoryTokens(const CompressorConfig& c, const Surroundings& surroundings)
     : Compressor(c, surroundings),
@@ -63,7 +94,7 @@ MemoryTokens::MemoryTokens(const CompressorConfig& c, const Surroundings& surrou
   lora_ = make_lora(c.lora, decoder(), generator());
   if (lora_) register_module("lora", lora_);
   const double deviation = decoder().embedding_table().to(torch::kFloat).std().item<double>();
-  set_ratio(c.ratio.smallest());  // the most slots
+  set_ratio(c.ratio.smallest());  // gives the most slots
   const int64_t rows = c.memory_rows == "shared"      ? 1
                        : c.memory_rows == "per_group" ? shape_of(std::max(c.chunk, ratio())).slots
                        : c.memory_row_count > 0       ? c.memory_row_count
@@ -112,15 +143,15 @@ SegmentShape MemoryTokens::padded_shape(const std::vector<SegmentShape>& shapes,
   return padded;
 }
 
-EncoderPass MemoryTokens::encoder_pass(const SegmentBatch& batch, const std::vector<SegmentShape>& shapes,
-                                       const SegmentShape& padded) const {
+DecoderInput MemoryTokens::encoder_pass(const SegmentBatch& batch, const std::vector<SegmentShape>& shapes,
+                                        const SegmentShape& padded) const {
   const int64_t n = batch.ids.size(0), P = padded.prefix;
   Tensor positions = torch::zeros({n, padded.rows()}, torch::kLong);
   std::vector<int64_t> slots;
   for (int64_t i = 0; i < n; ++i) {
     const SegmentShape& own = shapes[static_cast<size_t>(i)];
     const std::vector<int64_t> at = encoder_positions(own, positions_, layout_);
-    // Key/value memories of a context keep counting over its segments, so that no two entries share a position.
+    // Positions of key/value memories continue across a context's segments, so that no two entries share one.
     const int64_t offset = kv_ ? batch.start[static_cast<size_t>(i)] : 0;
     for (int64_t row = 0; row < own.rows(); ++row) {
       const int64_t padded_row = row < P + own.text ? row : row - own.text + padded.text;
@@ -131,7 +162,7 @@ EncoderPass MemoryTokens::encoder_pass(const SegmentBatch& batch, const std::vec
   std::vector<Tensor> rows;
   if (P > 0) rows.push_back(decoder().embed(torch::full({n, P}, surroundings().bos_id, torch::kLong)));
   rows.push_back(decoder().embed(batch.ids));
-  // Slot j takes row j of the table, or the row of its place in its chunk; a table of one row serves all.
+  // Slot j uses row j of the table, row j mod g (per_group), or the only row (shared).
   Tensor row_of_slot = torch::arange(padded.slots, memory_rows_.options().dtype(torch::kLong));
   if (config().memory_rows == "shared") row_of_slot.zero_();
   if (config().memory_rows == "per_group") row_of_slot.remainder_(padded.group);
@@ -142,7 +173,7 @@ EncoderPass MemoryTokens::encoder_pass(const SegmentBatch& batch, const std::vec
   const AttentionPlan plan = config().attention_path == "dense"
                                  ? dense_plan(mask_, padded, text_lengths, memory_lengths)
                                  : block_plan(mask_, padded, text_lengths, memory_lengths);
-  return {torch::cat(rows, 1), positions, plan, lora_.get()};
+  return {.rows = torch::cat(rows, 1), .position_ids = positions, .plan = plan, .adapters = {lora_.get()}};
 }
 
 void MemoryTokens::set_positions(Memory& memory, const SegmentBatch& batch,
@@ -178,13 +209,13 @@ Memory MemoryTokens::compress(const TokenBatch& context) {
     slots.push_back(shapes.back().slots);
   }
   const SegmentShape padded = padded_shape(shapes, batch.ids.size(1));
-  const EncoderPass pass = encoder_pass(batch, shapes, padded);
+  const DecoderInput pass = encoder_pass(batch, shapes, padded);
   Memory memory = empty_memory(context, placement());
   const auto source = place_slots(memory, batch, slots, padded.slots);
   set_positions(memory, batch, shapes);
   const int64_t first_slot = padded.prefix + padded.text;
   if (!kv_) {
-    const Tensor rows = gather_entries(decoder().encode(pass, first_slot), source);
+    const Tensor rows = gather_entries(decoder().run(pass, {.first_row = first_slot}).rows, source);
     Tensor means;
     if (config().projector == "residual") {
       const Tensor by_run = run_means(decoder().embed(batch.ids), batch.lengths, ratio());
@@ -194,7 +225,7 @@ Memory MemoryTokens::compress(const TokenBatch& context) {
     return memory;
   }
   const Tensor index = (first_slot + torch::arange(padded.slots)).unsqueeze(0).expand({pass.rows.size(0), -1});
-  memory.content = KvMemory{gather_kv_entries(decoder().encode_keys_values(pass, index), source), memory.lengths};
+  memory.content = KvMemory{gather_kv_entries(decoder().keys_values(pass, index), source), memory.lengths};
   return memory;
 }
 
@@ -205,7 +236,7 @@ DecoderInput MemoryTokens::prompt(const Memory& memory, const TaskTokens& task) 
                             memory, task);
   }
   if (task.task == Task::ae && !decoder_bos_) {
-    throw Error({.what = "reconstruction from keys and values is asked for by BOS alone",
+    throw Error({.what = "reconstruction from keys and values is prompted by BOS alone",
                  .where = "compressor.decoder_bos",
                  .expected = "yes, with a tokenizer that has BOS",
                  .found = config().decoder_bos});
@@ -226,7 +257,7 @@ std::optional<AttentionView> MemoryTokens::attention_view(const TokenBatch& cont
   const SegmentBatch batch =
       cut_segments({context.ids.narrow(0, 0, 1).narrow(1, 0, length), torch::tensor({length})}, length);
   const SegmentShape shape = padded_shape({shape_of(length)}, batch.ids.size(1));
-  EncoderPass pass = encoder_pass(batch, {shape_of(length)}, shape);
+  DecoderInput pass = encoder_pass(batch, {shape_of(length)}, shape);
   pass.plan = dense_plan(mask_, shape, batch.lengths, to_tensor({shape_of(length).slots}));
   AttentionView view{.pass = std::move(pass), .first_memory = shape.prefix + shape.text};
   for (int64_t i = 0; i < shape.rows(); ++i) {

@@ -1,11 +1,11 @@
-#include "precis/compress/sac.h"
+#include "precis/methods/sac.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <numeric>
 
-#include "encoder_parts.h"
+#include "precis/compress/encoder_parts.h"
 #include "precis/compress/prompt.h"
 #include "precis/core/error.h"
 #include "precis/core/hash.h"
@@ -22,7 +22,7 @@ std::vector<int64_t> anchor_rows_of_chunk(int64_t n, int64_t ratio) {
 }
 
 std::vector<int64_t> random_anchor_rows(const int64_t* ids, int64_t n, int64_t ratio) {
-  // A hash of the text: drawn at random, and still a pure function of what is compressed.
+  // Seeded by a hash of the text, so that the selection is a pure function of the text.
   Random random(0, hash_hex({reinterpret_cast<const char*>(ids), static_cast<size_t>(n) * sizeof(int64_t)}));
   std::vector<int64_t> rows(static_cast<size_t>(n));
   std::iota(rows.begin(), rows.end(), int64_t{0});
@@ -32,7 +32,19 @@ std::vector<int64_t> random_anchor_rows(const int64_t* ids, int64_t n, int64_t r
   return rows;
 }
 
-Sac::Sac(const CompressorConfig& c, const Surroundings& surroundings) : Compressor(c, surroundings) {
+Method Sac::about() {  // lx-Meteors/SAC
+  return {.settings = MethodSettings::of<SacSettings>("sac"), .published = [](CompressorConfig& c) {
+            c.carrier = "kv";
+            c.ratio = 5;
+            c.segment_length = 510;
+            c.encoder_bos = c.decoder_bos = "no";
+            c.projector = "none";
+            c.lora = {.rank = 128, .alpha = 256, .dropout = 0, .targets = {"q_proj", "v_proj"}};
+          }};
+}
+
+Sac::Sac(const CompressorConfig& c, const Surroundings& surroundings)
+    : Compressor(c, surroundings), settings_(c.settings.get<SacSettings>()) {
   if (c.carrier != "kv")
     throw Error({.what = "SAC's memory is keys and values",
                  .where = "compressor.carrier",
@@ -40,7 +52,7 @@ Sac::Sac(const CompressorConfig& c, const Surroundings& surroundings) : Compress
                  .found = c.carrier});
   lora_ = make_lora(c.lora, decoder(), generator(), true);
   if (lora_) register_module("lora", lora_);
-  if (c.sac.anchor_embedding) {
+  if (settings_.anchor_embedding) {
     anchor_rows_ =
         learned_rows("anchor_rows",
                      static_cast<int64_t>(anchor_rows_of_chunk(c.segment_length, c.ratio.smallest()).size()), 0, 0.02);
@@ -55,20 +67,20 @@ void Sac::set_dropout_generator(const at::Generator& generator) {
 }
 
 std::vector<int64_t> Sac::anchor_rows(const Tensor& ids, int64_t n) const {
-  return config().sac.anchor_selection == "uniform" ? anchor_rows_of_chunk(n, ratio())
-                                                    : random_anchor_rows(ids.data_ptr<int64_t>(), n, ratio());
+  return settings_.anchor_selection == "uniform" ? anchor_rows_of_chunk(n, ratio())
+                                                 : random_anchor_rows(ids.data_ptr<int64_t>(), n, ratio());
 }
 
 AttentionPlan Sac::plan_of(const Tensor& anchors, const Tensor& lengths, int64_t width) const {
-  if (config().sac.attention == "causal") return AttentionPlan::causal();
+  if (settings_.attention == "causal") return AttentionPlan::causal();
   const bool equal = lengths.min().item<int64_t>() == width;
   const Tensor key_lengths = equal ? Tensor() : lengths.to(decoder().device());
-  const bool full = config().sac.attention == "full";
+  const bool full = settings_.attention == "full";
   if (config().attention_path != "dense") {
     return full ? AttentionPlan::full(key_lengths)
                 : AttentionPlan::causal_with_anchors(anchors.to(decoder().device()), key_lengths);
   }
-  // The reference twin: who may see what, as a matrix. Rows of padding see themselves.
+  // The reference implementation: a dense mask. Padding rows see themselves.
   Tensor mask = torch::ones({lengths.size(0), width, width}, torch::kBool);
   if (!full) {
     const Tensor is_anchor =
@@ -93,7 +105,7 @@ Memory Sac::compress(const TokenBatch& context) {
     for (const int64_t row : anchors_of_chunk.back())
       entry_positions[static_cast<size_t>(chunks.context[chunk])].push_back(chunks.start[chunk] + 1 + row);
   }
-  const Tensor anchors = to_padded_tensor(anchors_of_chunk, width);  // [n, most]; `width` stands for no row
+  const Tensor anchors = to_padded_tensor(anchors_of_chunk, width);  // [n, most]; `width` means no row
   const int64_t most = anchors.size(1);
   Tensor rows = decoder().embed(chunks.ids);
   if (anchor_rows_.defined()) {
@@ -104,9 +116,11 @@ Memory Sac::compress(const TokenBatch& context) {
   }
   Memory memory = empty_memory(context, {.next = MemoryPlacement::Next::source});
   const auto source = place_slots(memory, chunks, counts, most);
-  const EncoderPass pass{rows, positions, plan_of(anchors, chunks.lengths, width), lora_.get()};
-  KvMemory kv{gather_kv_entries(decoder().encode_keys_values(pass, anchors.clamp_max(width - 1)), source),
-              memory.lengths};
+  const DecoderInput pass{.rows = rows,
+                          .position_ids = positions,
+                          .plan = plan_of(anchors, chunks.lengths, width),
+                          .adapters = {lora_.get()}};
+  KvMemory kv{gather_kv_entries(decoder().keys_values(pass, anchors.clamp_max(width - 1)), source), memory.lengths};
   memory.position_ids = to_padded_tensor(entry_positions, 0);
   place_memory(memory);
   memory.content = std::move(kv);
@@ -127,8 +141,8 @@ DecoderInput Sac::prompt(const Memory& memory, const TaskTokens& task) const {
 EncoderView Sac::encoder_view(const TokenBatch& context) const {
   const int64_t n = std::min(config().segment_length, context.lengths[0].item<int64_t>());
   Tensor mask = torch::ones({n, n}, torch::kBool);
-  if (config().sac.attention != "full") mask = mask.tril();
-  if (config().sac.attention == "anchors")
+  if (settings_.attention != "full") mask = mask.tril();
+  if (settings_.attention == "anchors")
     mask.index_fill_(0, to_tensor(anchor_rows(context.ids[0].contiguous(), n)), true);
   return {mask, torch::arange(1, n + 1)};
 }

@@ -1,6 +1,6 @@
-#include "precis/compress/transmission.h"
+#include "precis/methods/transmission.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 
@@ -29,7 +29,7 @@ DepthwiseGate::DepthwiseGate(int64_t states, int64_t width, int64_t gate_width, 
 namespace {
 
 void make_identity(const Tensor& weight, const Tensor& bias) {
-  const torch::NoGradGuard no_gradient;
+  const at::NoGradGuard no_gradient;
   Tensor(weight).copy_(torch::eye(weight.size(0), weight.options()));
   Tensor(bias).zero_();
 }
@@ -40,7 +40,7 @@ void DepthwiseGate::begin_as_identity() { make_identity(v_.weight, v_.bias); }
 
 GateOutput DepthwiseGate::forward(const std::vector<Tensor>& states) const {
   const Tensor q = torch::linear(weighted_sum(states, mix_logits_.softmax(0)), q_.weight, q_.bias);  // [n, L, e]
-  // W_k^T q [n, L, D] stands in for the keys, q . E_k for their layer embeddings.
+  // W_k^T q [n, L, D] replaces the keys, q . E_k their layer embeddings.
   const GatedMixture mixed =
       gated_mixture(states, torch::matmul(q, k_.weight), torch::linear(q, layer_embedding_), scale_);
   return {torch::linear(mixed.mixture, v_.weight, v_.bias), mixed.gate};
@@ -99,7 +99,7 @@ WidthwiseTransport::WidthwiseTransport(int64_t width, TransportOptions options, 
   mass_ = register_normed_linear("mass", width, 1, generator);
   value_ = register_normed_linear("value", width, width, generator);
   if (options.identity) make_identity(value_.weight, value_.bias);
-  const torch::NoGradGuard no_gradient;
+  const at::NoGradGuard no_gradient;
   mass_.weight.zero_();
   mass_.bias.zero_();
 }
@@ -138,8 +138,8 @@ TransportOutput WidthwiseTransport::forward(const Tensor& x, const Tensor& lengt
 
   const Tensor is_slot = tokens_of_run > 0;
   const auto direction = [&](const Tensor& rows) {
-    return torch::nn::functional::normalize(cost_(rows),
-                                            torch::nn::functional::NormalizeFuncOptions().dim(-1).eps(1e-8));
+    const Tensor mapped = cost_(rows);
+    return mapped / mapped.norm(2, {-1}, true).clamp_min(1e-8).expand_as(mapped);
   };
   const Tensor cosine = torch::matmul(direction(tokens), direction(seeds).transpose(2, 3));
   Tensor apart = 1 - cosine;

@@ -21,7 +21,7 @@ T value_or(const Json& config, const char* key, T fallback, const std::string& w
 
 void check_shape(const DecoderConfig& c, const std::string& where) {
   if (c.heads % c.kv_heads != 0) {
-    throw Error({.what = "the number of heads is no multiple of the number of key/value heads",
+    throw Error({.what = "the number of heads is not a multiple of the number of key/value heads",
                  .where = where,
                  .found = cat(c.heads, " and ", c.kv_heads)});
   }
@@ -32,7 +32,7 @@ void check_shape(const DecoderConfig& c, const std::string& where) {
   if (!(c.rope_theta > 0))
     throw Error({.what = "rope_theta must be above 0", .where = where, .found = cat(c.rope_theta)});
   if (c.layers > 1000)
-    throw Error({.what = "more layers than any decoder has", .where = where, .found = cat(c.layers)});
+    throw Error({.what = "too many layers", .where = where, .expected = "at most 1000", .found = cat(c.layers)});
 }
 
 void read_rope(const Json& config, const std::string& where, DecoderConfig& out) {
@@ -104,7 +104,7 @@ DecoderConfig decoder_config_from_hugging_face(const Json& config, const std::st
   c.rms_norm_eps = value_or<double>(config, "rms_norm_eps", 1e-6, where);
   c.tied_embeddings = value_or(config, "tie_word_embeddings", false, where);
   const bool attention_bias = value_or(config, "attention_bias", false, where);
-  c.qkv_bias = c.family == "qwen2" || attention_bias;  // Qwen2's follows from its model_type
+  c.qkv_bias = c.family == "qwen2" || attention_bias;  // implied by Qwen2's model_type
   c.o_bias = c.family != "qwen2" && attention_bias;
   c.mlp_bias = value_or(config, "mlp_bias", false, where);
   c.qk_norm = c.family == "qwen3";
@@ -123,7 +123,7 @@ DecoderConfig decoder_config_from_gguf(const GgufFile& file) {
                  .expected = "llama, qwen2 or qwen3",
                  .found = excerpt(architecture)});
   }
-  c.family = architecture;  // Mistral's files say llama, and differ in nothing that is computed
+  c.family = architecture;  // Mistral's files say llama; the computation is the same
   const auto key = [&](const char* name) { return architecture + "." + name; };
   const auto size = [&](const char* name) {
     const int64_t value = file.integer(key(name));
@@ -138,7 +138,7 @@ DecoderConfig decoder_config_from_gguf(const GgufFile& file) {
   c.kv_heads = file.has(key("attention.head_count_kv")) ? size("attention.head_count_kv") : c.heads;
   c.head_dim = file.has(key("attention.key_length")) ? size("attention.key_length") : c.hidden / c.heads;
   if (file.has(key("rope.dimension_count")) && size("rope.dimension_count") != c.head_dim) {
-    throw Error({.what = "rotary embedding of a part of the head is not supported", .where = file.path()});
+    throw Error({.what = "partial rotary embedding is not supported", .where = file.path()});
   }
   c.max_positions = size("context_length");
   c.rms_norm_eps = file.number(key("attention.layer_norm_rms_epsilon"));
@@ -160,7 +160,7 @@ DecoderConfig decoder_config_from_gguf(const GgufFile& file) {
   }
   const auto embedding = file.tensors().find("token_embd.weight");
   if (embedding == file.tensors().end() || embedding->second.shape.size() != 2) {
-    throw Error({.what = "the tensor token_embd.weight is missing or no matrix", .where = file.path()});
+    throw Error({.what = "the tensor token_embd.weight is missing or not a matrix", .where = file.path()});
   }
   c.vocabulary = embedding->second.shape[0];
   c.tied_embeddings = file.tensors().count("output.weight") == 0;

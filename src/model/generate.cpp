@@ -1,7 +1,7 @@
 #include "precis/model/generate.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <chrono>
@@ -15,13 +15,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Beyond, LibTorch's matrix products are faster.
+// With more rows, LibTorch's matrix products are faster.
 constexpr int64_t most_rows = 16;
 
-// With fewer new tokens a graph of a GPU's kernels does not pay for its making.
+// With fewer new tokens, capturing a GPU graph costs more than it saves.
 constexpr int64_t least_tokens_for_a_graph = 8;
 
-// Next ids [B] from logits [B, V]. Drawn on the CPU, so that a seed means the same everywhere.
+// Next ids [B] from logits [B, V]. Samples on the CPU, so that a seed gives the same text on every device.
 Tensor choose(Tensor logits, const GenerateOptions& options, at::Generator& generator) {
   if (options.temperature <= 0) return logits.argmax(-1);
   logits = logits.cpu().to(torch::kFloat) / options.temperature;
@@ -31,14 +31,14 @@ Tensor choose(Tensor logits, const GenerateOptions& options, at::Generator& gene
   }
   if (options.top_p < 1) {
     const auto [sorted, order] = logits.sort(-1, true);
-    const Tensor before = sorted.softmax(-1).cumsum(-1) - sorted.softmax(-1);  // mass of better tokens
+    const Tensor before = sorted.softmax(-1).cumsum(-1) - sorted.softmax(-1);  // mass of likelier tokens
     logits = logits.masked_fill(torch::zeros_like(before, torch::kBool).scatter(-1, order, before >= options.top_p),
                                 -INFINITY);
   }
   return logits.softmax(-1).multinomial(1, false, generator).squeeze(-1);
 }
 
-// Reads one token of each context after the other and gives the next ones' logits.
+// Reads one token per context and returns the next tokens' logits.
 class TokenReader {
  public:
   TokenReader(const Decoder& decoder, KvCache& cache, Tensor position, bool fast, int64_t most_tokens)
@@ -54,7 +54,7 @@ class TokenReader {
     }
   }
 
-  // ids: int64 [B]; logits [B, V] that hold until the next call.
+  // ids: int64 [B]. Returns logits [B, V], valid until the next call.
   const Tensor& next(const Tensor& ids) {
     position_.add_(1);
     if (by_rows_) return by_rows_->next(ids, position_);
@@ -73,13 +73,13 @@ class TokenReader {
   std::optional<RowDecoder> by_rows_;
   std::optional<DeviceGraph> graph_;
   Tensor position_;            // [B, 1], of the last token read
-  Tensor ids_, one_, logits_;  // where a graph finds what it reads and leaves what it makes
+  Tensor ids_, one_, logits_;  // the graph's inputs and output, at fixed addresses
 };
 
 void refuse_too_long(const Decoder& decoder, const DecoderInput& input, int64_t new_tokens) {
   const int64_t last = input.position_ids.max().item<int64_t>() + new_tokens;
   if (last > decoder.config().max_positions) {
-    throw Error({.what = "the prompt and the answer are longer than the decoder's positions",
+    throw Error({.what = "the prompt and the answer are longer than the decoder's context window",
                  .expected = cat("at most ", decoder.config().max_positions, " positions"),
                  .found = cat(last)});
   }
@@ -105,7 +105,7 @@ std::vector<std::vector<int64_t>> generate(const Decoder& decoder, const Decoder
   const Tensor last_row = (input.lengths - 1).to(decoder.device()).view({batch, 1});
   const Tensor states = decoder.hidden(input, &cache);
   const Tensor rows = states.gather(1, last_row.unsqueeze(-1).expand({-1, 1, states.size(2)}));  // [B, 1, D]
-  std::optional<TokenReader> reader;  // outlives the logits, which may lie in its graph's memory
+  std::optional<TokenReader> reader;  // outlives the logits, which may use its graph's memory
   Tensor logits = decoder.logits(rows.squeeze(1));
   auto prefilled = start;
 

@@ -1,6 +1,6 @@
 #include "precis/model/kv_cache.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "precis/core/error.h"
 

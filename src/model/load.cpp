@@ -1,4 +1,5 @@
-#include <torch/torch.h>
+#include <torch/cuda.h>
+#include <torch/types.h>
 
 #include "precis/core/error.h"
 #include "precis/core/process.h"
@@ -9,7 +10,7 @@ namespace precis {
 namespace fs = std::filesystem;
 namespace {
 
-// Tensors that old exporters write beside the weights; they follow from the config.
+// Redundant tensors in old exporters' files; they follow from the config.
 bool is_known_extra(const std::string& name, const DecoderConfig& config) {
   return name.ends_with("rotary_emb.inv_freq") || (config.tied_embeddings && name == "lm_head.weight");
 }
@@ -30,7 +31,7 @@ std::shared_ptr<const Decoder> Decoder::shape_only(DecoderConfig config) {
 Decoder::Decoder(DecoderConfig config, const Checkpoint& checkpoint, at::ScalarType dtype, at::Device device,
                  std::optional<at::ScalarType> decode_dtype)
     : config_(std::move(config)), dtype_(dtype), device_(device), fingerprint_(checkpoint.fingerprint()) {
-  // Gradients flow through what follows, for a checkpoint whose tensors require them (train/pretrain.h).
+  // These operations are differentiable, for checkpoints whose tensors require gradients (train/pretrain.h).
   std::set<std::string> used;
   WeightPool pool;
   const auto read = [&](const std::string& name, at::IntArrayRef shape) {
@@ -44,7 +45,7 @@ Decoder::Decoder(DecoderConfig config, const Checkpoint& checkpoint, at::ScalarT
   layers_.resize(static_cast<size_t>(config_.layers));
   for (int64_t i = 0; i < config_.layers; ++i) {
     load_layer(i, checkpoint, used, pool);
-    return_free_memory();  // of what its weights were made of, which the next layer's would only partly reuse
+    return_free_memory();  // of temporaries, which the next layer would reuse only in part
   }
   std::vector<std::string> extra;
   for (const auto& name : checkpoint.names()) {
@@ -88,7 +89,7 @@ void Decoder::load_layer(int64_t index, const Checkpoint& checkpoint, std::set<s
     used.insert(prefix + name);
     return checkpoint.tensor(prefix + name, shape).to(device_, dtype_);
   };
-  // Several linears on one input become one product.
+  // Fuses several linears on one input into one product.
   const auto read_joined = [&](const std::vector<std::pair<std::string, int64_t>>& linears, int64_t in, bool bias) {
     std::vector<Tensor> weights, biases;
     for (const auto& [name, out] : linears) {
@@ -131,10 +132,10 @@ std::shared_ptr<const Decoder> load_decoder(const fs::path& path, const std::str
     throw Error({.what = "no such model",
                  .where = path.string(),
                  .expected = "a Hugging Face folder or a GGUF file",
-                 .hint = "scripts/fetch_smollm2.sh fetches the model of the quick start"});
+                 .hint = "scripts/fetch_smollm2.sh downloads the quick start's model"});
   }
   if (device_name == "cuda" && !torch::cuda::is_available()) {
-    throw Error({.what = "no GPU here", .where = "model.device", .hint = "model.device=cpu"});
+    throw Error({.what = "no GPU found", .where = "model.device", .hint = "set model.device=cpu"});
   }
   const at::Device device(device_name);
   const at::ScalarType dtype = resolve_dtype(dtype_name, device),

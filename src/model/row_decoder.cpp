@@ -1,7 +1,7 @@
 #include "precis/model/row_decoder.h"
 
 #include <ATen/Parallel.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>
@@ -47,7 +47,7 @@ void load_as(at::ScalarType dtype, const void* from, int64_t n, float* to) {
   dtype == at::kBFloat16 ? load<c10::BFloat16>(from, n, to) : load<float>(from, n, to);
 }
 
-// Where entry `entry` of head `head` of context `b` lies in a cache tensor [B, K, capacity, d].
+// The address of entry `entry` of head `head` of context `b` in a cache tensor [B, K, capacity, d].
 char* entry_of(const Tensor& cache, int64_t b, int64_t head, int64_t entry) {
   return static_cast<char*>(cache.mutable_data_ptr()) +
          (b * cache.stride(0) + head * cache.stride(1) + entry * cache.stride(2)) * cache.element_size();
@@ -58,16 +58,16 @@ char* entry_of(const Tensor& cache, int64_t b, int64_t head, int64_t entry) {
 RowDecoder::RowDecoder(const RowWeights& weights, KvCache& cache)
     : weights_(weights), cache_(cache), batch_(cache.lengths().size(0)) {
   const DecoderConfig& c = weights_.config;
-  const auto room = [&](int64_t width) { return std::vector<float>(static_cast<size_t>(batch_ * width)); };
-  x_ = room(c.hidden);
-  normed_ = room(c.hidden);
-  qkv_ = room((c.heads + 2 * c.kv_heads) * c.head_dim);
-  attended_ = room(c.heads * c.head_dim);
-  gate_up_ = room(2 * c.intermediate);
-  inner_ = room(c.intermediate);
-  cos_ = room(c.head_dim / 2);
-  sin_ = room(c.head_dim / 2);
-  scores_ = room(c.heads * cache.capacity());
+  const auto buffer = [&](int64_t width) { return std::vector<float>(static_cast<size_t>(batch_ * width)); };
+  x_ = buffer(c.hidden);
+  normed_ = buffer(c.hidden);
+  qkv_ = buffer((c.heads + 2 * c.kv_heads) * c.head_dim);
+  attended_ = buffer(c.heads * c.head_dim);
+  gate_up_ = buffer(2 * c.intermediate);
+  inner_ = buffer(c.intermediate);
+  cos_ = buffer(c.head_dim / 2);
+  sin_ = buffer(c.head_dim / 2);
+  scores_ = buffer(c.heads * cache.capacity());
   logits_ = torch::empty({batch_, c.vocabulary}, torch::kFloat);
 }
 
@@ -81,7 +81,7 @@ void RowDecoder::set_rotation(const int64_t* positions) {
   }
 }
 
-// Norms and rotates the new heads, and puts keys and values into the cache.
+// Normalises and rotates the new heads, and writes keys and values to the cache.
 void RowDecoder::keep_keys_values(int64_t index) {
   const DecoderConfig& c = weights_.config;
   const RowWeights::Layer& layer = weights_.layers[static_cast<size_t>(index)];

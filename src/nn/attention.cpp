@@ -1,6 +1,6 @@
 #include "precis/nn/attention.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "block_attention.h"
 #include "precis/core/error.h"
@@ -10,8 +10,7 @@
 namespace precis {
 namespace {
 
-// LibTorch's fused attention multiplies bf16 at a fraction of a processor's rate where that has AVX-512 bf16 and no
-// AMX.
+// LibTorch's fused attention reaches a fraction of the processor's bf16 rate if it has AVX-512 bf16 but no AMX.
 bool fused_is_slow_in_bf16() {
 #if defined(__x86_64__)
   static const bool slow = __builtin_cpu_supports("avx512bf16") && !__builtin_cpu_supports("amx-bf16");
@@ -21,8 +20,8 @@ bool fused_is_slow_in_bf16() {
 #endif
 }
 
-// On the CPU the backward pass of LibTorch's fused attention is slow, so training takes products up to this many scores
-// a head, which the backward pass makes anew; for longer rows the fused kernel is taken.
+// On the CPU, the backward pass of LibTorch's fused attention is slow. Training uses matrix products up to this many
+// scores per head and recomputes them in the backward pass; longer rows use the fused kernel.
 constexpr int64_t most_scores = 1024 * 1024;
 
 bool products_are_faster(const Tensor& q, const Tensor& k, const Tensor& v) {
@@ -32,10 +31,10 @@ bool products_are_faster(const Tensor& q, const Tensor& k, const Tensor& v) {
   return (dtype == at::kFloat || dtype == at::kBFloat16) && q.size(2) * k.size(2) <= most_scores;
 }
 
-// Without the first rows; the tensor itself where there are none to leave out, since a view costs its gradient a copy.
+// `t` without its first rows. Returns `t` itself for first == 0, since a view costs its gradient a copy.
 Tensor from_row(const Tensor& t, int64_t first) { return first == 0 ? t : t.narrow(2, first, t.size(2) - first); }
 
-// LibTorch's fused attention with grouped heads. On CUDA grouped heads fall back to slow mathematics with a mask
+// LibTorch's fused attention with grouped heads. On CUDA, grouped heads fall back to the slow math kernel with a mask
 // (before 2.14) and in fp32, so heads are expanded there.
 Tensor fused(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, bool causal) {
   if (products_are_faster(q, k, v)) return product_attention(q, k, v, mask, causal);
@@ -57,7 +56,7 @@ Tensor attend_full(const Tensor& q, const Tensor& k, const Tensor& v, const Tens
 Tensor attend_with_anchors(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionPlan& plan) {
   const int64_t rows = q.size(2);
   const Tensor index = plan.anchors.view({q.size(0), 1, -1, 1}).expand({-1, q.size(1), -1, q.size(3)});
-  const Tensor padded_q = torch::constant_pad_nd(q, {0, 0, 0, 1});  // row T stands for "no anchor"
+  const Tensor padded_q = torch::constant_pad_nd(q, {0, 0, 0, 1});  // row T means "no anchor"
   const Tensor seeing_all = attend_full(padded_q.gather(2, index), k, v, plan.key_lengths);
   const Tensor causal = torch::constant_pad_nd(fused(q, k, v, {}, true), {0, 0, 0, 1});
   return causal.scatter(2, index, seeing_all).narrow(2, 0, rows);
@@ -108,9 +107,10 @@ std::string AttentionPlan::to_string() const {
     case Kind::blocks:
       break;
   }
-  return cat("blocks: ", blocks.prefix, " prefix + ", blocks.text, " text rows ",
-             blocks.text_in_chunks ? "in chunks of " : "causal, chunk ", blocks.chunk, ", ", blocks.memory,
-             " memory rows in groups of ", blocks.group);
+  const SegmentShape& shape = blocks.shape;
+  return cat("blocks: ", shape.prefix, " prefix + ", shape.text, " text rows ",
+             blocks.mask.text_in_chunks ? "in chunks of " : "causal, chunk ", shape.chunk, ", ", shape.slots,
+             " memory rows in groups of ", shape.group);
 }
 
 }  // namespace precis

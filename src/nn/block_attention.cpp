@@ -1,6 +1,6 @@
 #include "block_attention.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 
@@ -10,7 +10,7 @@
 namespace precis {
 namespace {
 
-// One group of keys that the rows of every chunk see, with its mask.
+// One group of keys, seen by the rows of every chunk, with its mask.
 struct KeyPart {
   Tensor k, v;  // [B, K, n or 1, keys, d]; 1: the same keys for all chunks
   Tensor mask;  // bool, broadcastable to [B, 1, n, 1, r, keys]
@@ -52,7 +52,7 @@ Tensor in_chunks(const Tensor& x, int64_t n, int64_t per_chunk) {
   return padded.view({x.size(0), x.size(1), n, per_chunk, x.size(3)});
 }
 
-// bool [B, 1, n, 1, 1, per_chunk]: which rows of each chunk are no padding.
+// bool [B, 1, n, 1, 1, per_chunk]: which rows of each chunk are not padding.
 Tensor valid_in_chunks(const Tensor& lengths, int64_t n, int64_t per_chunk) {
   return length_mask(lengths, n * per_chunk).view({-1, 1, n, 1, 1, per_chunk});
 }
@@ -63,7 +63,7 @@ Tensor lower_triangle(int64_t n, const torch::Device& device) {
 
 struct Rows {
   Tensor q, k, v;  // [B, heads, rows, d]
-  // The first rows and the others; split at once, so that their gradients are put together at once.
+  // The first rows and the others, in one split, so that their gradients are concatenated once.
   std::pair<Rows, Rows> split(int64_t first) const {
     if (first == 0) return {Rows{q.narrow(2, 0, 0), k.narrow(2, 0, 0), v.narrow(2, 0, 0)}, *this};
     const auto parts = [first](const Tensor& t) { return t.split_with_sizes({first, t.size(2) - first}, 2); };
@@ -77,45 +77,49 @@ KeyPart prefix_part(const Rows& prefix, int64_t seen) {
   return {prefix.k.unsqueeze(2), prefix.v.unsqueeze(2), mask};
 }
 
-// Text rows that see the prefix, their own chunk, and perhaps the memory of earlier chunks.
-Tensor attend_text_chunks(const Rows& prefix, const Rows& text, const Rows& memory, const BlockLayout& layout) {
+// Text rows that see the prefix, their own chunk and, optionally, the memory of earlier chunks.
+Tensor attend_text_chunks(const Rows& prefix, const Rows& text, const Rows& memory, const MaskedSegments& segments) {
   const int64_t K = text.k.size(1), G = text.q.size(1) / K, d = text.q.size(3),
-                n = chunks_of(layout.text, layout.chunk);
+                n = chunks_of(segments.shape.text, segments.shape.chunk);
   const auto device = text.q.device();
-  const Tensor q = in_chunks(text.q, n, layout.chunk).view({-1, K, G, n, layout.chunk, d});
+  const Tensor q = in_chunks(text.q, n, segments.shape.chunk).view({-1, K, G, n, segments.shape.chunk, d});
   std::vector<KeyPart> parts;
-  if (layout.prefix > 0) parts.push_back(prefix_part(prefix, layout.prefix));
-  parts.push_back(
-      {in_chunks(text.k, n, layout.chunk), in_chunks(text.v, n, layout.chunk), lower_triangle(layout.chunk, device)});
-  if (layout.text_sees_earlier_memory && layout.memory > 0) {
+  if (segments.shape.prefix > 0) parts.push_back(prefix_part(prefix, segments.shape.prefix));
+  parts.push_back({in_chunks(text.k, n, segments.shape.chunk), in_chunks(text.v, n, segments.shape.chunk),
+                   lower_triangle(segments.shape.chunk, device)});
+  if (segments.mask.text_sees_earlier_memory && segments.shape.slots > 0) {
     const auto index = torch::TensorOptions().dtype(torch::kLong).device(device);
-    const Tensor group = torch::arange(layout.memory, index).div(layout.group, "floor");
+    const Tensor group = torch::arange(segments.shape.slots, index).div(segments.shape.group, "floor");
     const Tensor earlier = group.unsqueeze(0) < torch::arange(n, index).unsqueeze(1);  // [n, M]
-    const Tensor valid = length_mask(layout.memory_lengths, layout.memory).view({-1, 1, 1, 1, 1, layout.memory});
+    const Tensor valid =
+        length_mask(segments.memory_lengths, segments.shape.slots).view({-1, 1, 1, 1, 1, segments.shape.slots});
     parts.push_back({memory.k.unsqueeze(2), memory.v.unsqueeze(2),
-                     earlier.view({1, 1, n, 1, 1, layout.memory}).logical_and(valid)});
+                     earlier.view({1, 1, n, 1, 1, segments.shape.slots}).logical_and(valid)});
   }
-  const Tensor out = attend_parts(q, parts).reshape({-1, K * G, n * layout.chunk, d}).narrow(2, 0, layout.text);
-  if (layout.prefix == 0) return out;
+  const Tensor out =
+      attend_parts(q, parts).reshape({-1, K * G, n * segments.shape.chunk, d}).narrow(2, 0, segments.shape.text);
+  if (segments.shape.prefix == 0) return out;
   return torch::cat({attend(prefix.q, prefix.k, prefix.v, AttentionPlan::causal()), out}, 2);
 }
 
-// Memory rows of all chunks as one batched product: g rows over their own c text keys and the memory they may see.
-Tensor attend_memory_chunks(const Rows& prefix, const Rows& text, const Rows& memory, const BlockLayout& layout) {
-  const int64_t K = text.k.size(1), G = text.q.size(1) / K, d = text.q.size(3), M = layout.memory, g = layout.group;
-  const int64_t n = chunks_of(M, g), text_rows = std::min(n * layout.chunk, layout.text);
+// Memory rows of all chunks as one batched product: g rows against their own c text keys and the memory they may see.
+Tensor attend_memory_chunks(const Rows& prefix, const Rows& text, const Rows& memory, const MaskedSegments& segments) {
+  const int64_t K = text.k.size(1), G = text.q.size(1) / K, d = text.q.size(3), M = segments.shape.slots,
+                g = segments.shape.group;
+  const int64_t n = chunks_of(M, g), text_rows = std::min(n * segments.shape.chunk, segments.shape.text);
   const auto device = text.q.device();
   const Tensor q = in_chunks(memory.q, n, g).view({-1, K, G, n, g, d});
   std::vector<KeyPart> parts;
-  if (layout.prefix > 0 && layout.memory_sees_prefix) parts.push_back(prefix_part(prefix, layout.prefix));
-  const Tensor text_k = in_chunks(text.k.narrow(2, 0, text_rows), n, layout.chunk),
-               text_v = in_chunks(text.v.narrow(2, 0, text_rows), n, layout.chunk);
-  parts.push_back({text_k, text_v, valid_in_chunks(layout.text_lengths, n, layout.chunk)});
-  if (layout.memory_to_memory == BlockLayout::MemoryToMemory::causal_all) {
+  if (segments.shape.prefix > 0 && segments.mask.memory_sees_prefix)
+    parts.push_back(prefix_part(prefix, segments.shape.prefix));
+  const Tensor text_k = in_chunks(text.k.narrow(2, 0, text_rows), n, segments.shape.chunk),
+               text_v = in_chunks(text.v.narrow(2, 0, text_rows), n, segments.shape.chunk);
+  parts.push_back({text_k, text_v, valid_in_chunks(segments.text_lengths, n, segments.shape.chunk)});
+  if (segments.mask.memory_to_memory == MemoryToMemory::causal_all) {
     const Tensor causal = torch::constant_pad_nd(lower_triangle(n * g, device), {0, M - n * g});  // queries n g, keys M
     parts.push_back({memory.k.unsqueeze(2), memory.v.unsqueeze(2), causal.view({1, 1, n, 1, g, M})});
   } else {
-    const bool own_group = layout.memory_to_memory == BlockLayout::MemoryToMemory::own_group;
+    const bool own_group = segments.mask.memory_to_memory == MemoryToMemory::own_group;
     const Tensor mask =
         own_group ? lower_triangle(g, device) : torch::eye(g, torch::TensorOptions().device(device)).to(torch::kBool);
     parts.push_back({in_chunks(memory.k, n, g), in_chunks(memory.v, n, g), mask});
@@ -125,24 +129,25 @@ Tensor attend_memory_chunks(const Rows& prefix, const Rows& text, const Rows& me
 
 }  // namespace
 
-Tensor attend_by_blocks(const Tensor& q, const Tensor& k, const Tensor& v, const BlockLayout& layout, int64_t skip) {
-  const int64_t P = layout.prefix, before_memory = P + layout.text;
-  check(q.size(2) == before_memory + layout.memory && k.size(2) == q.size(2),
-        "block attention: rows disagree with the layout");
-  check(skip == 0 || skip == before_memory, "block attention: only all text rows together can be left out");
+Tensor attend_by_blocks(const Tensor& q, const Tensor& k, const Tensor& v, const MaskedSegments& segments,
+                        int64_t skip) {
+  const int64_t P = segments.shape.prefix, before_memory = P + segments.shape.text;
+  check(q.size(2) == before_memory + segments.shape.slots && k.size(2) == q.size(2),
+        "block attention: the number of rows does not match the layout");
+  check(skip == 0 || skip == before_memory, "block attention: only all text rows together can be skipped");
   const auto [before, memory] = Rows{q, k, v}.split(before_memory);
   const auto [prefix, text] = before.split(P);
-  const Tensor memory_out = layout.memory_reads_own_chunk
-                                ? attend_memory_chunks(prefix, text, memory, layout)
-                                : attend(memory.q, k, v, AttentionPlan::dense(layout.memory_mask));
+  const Tensor memory_out = !segments.memory_mask.defined()
+                                ? attend_memory_chunks(prefix, text, memory, segments)
+                                : attend(memory.q, k, v, AttentionPlan::dense(segments.memory_mask));
   if (skip > 0) return memory_out;
   Tensor text_out;
-  if (layout.text_in_chunks) {
-    text_out = attend_text_chunks(prefix, text, memory, layout);
+  if (segments.mask.text_in_chunks) {
+    text_out = attend_text_chunks(prefix, text, memory, segments);
   } else {
     text_out = attend(before.q, before.k, before.v, AttentionPlan::causal());
   }
-  // Row by row in memory, as the next product reads it: [B, rows, heads, d].
+  // Row-major memory [B, rows, heads, d], as the next product reads it.
   return torch::cat({text_out.transpose(1, 2), memory_out.transpose(1, 2)}, 1).transpose(1, 2);
 }
 

@@ -1,7 +1,8 @@
 #include "precis/nn/cross_entropy.h"
 
 #include <ATen/Parallel.h>
-#include <torch/torch.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/types.h>
 
 #include <cmath>
 #include <numeric>
@@ -12,7 +13,7 @@
 namespace precis {
 namespace {
 
-// A block of logits [n, V], in place: softmax less 1 at the target, which is the loss's gradient, where `gradient`.
+// A block of logits [n, V]. If `gradient`, the loss's gradient replaces them: softmax minus 1 at the target.
 template <class T>
 struct Logits {
   T* values;
@@ -23,7 +24,7 @@ struct Logits {
 };
 
 template <class T>
-PRECIS_INLINE void lose(const Logits<T>& l, int64_t begin, int64_t end) {
+PRECIS_INLINE void cross_entropy(const Logits<T>& l, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; ++row) {
     T* z = l.values + row * l.width;
     const float top = highest_of(l.width, [z](int64_t j) PRECIS_ALWAYS_INLINE { return widened(z[j]); });
@@ -37,27 +38,29 @@ PRECIS_INLINE void lose(const Logits<T>& l, int64_t begin, int64_t end) {
   }
 }
 
-PRECIS_FOR_EACH_PROCESSOR void lose_some(const Logits<float>& l, int64_t begin, int64_t end) { lose(l, begin, end); }
-PRECIS_FOR_EACH_PROCESSOR void lose_some(const Logits<c10::BFloat16>& l, int64_t begin, int64_t end) {
-  lose(l, begin, end);
+PRECIS_FOR_EACH_PROCESSOR void cross_entropy_rows(const Logits<float>& l, int64_t begin, int64_t end) {
+  cross_entropy(l, begin, end);
+}
+PRECIS_FOR_EACH_PROCESSOR void cross_entropy_rows(const Logits<c10::BFloat16>& l, int64_t begin, int64_t end) {
+  cross_entropy(l, begin, end);
 }
 
 template <class T>
-double lose_all(Tensor& logits, const Tensor& targets, bool gradient) {
+double cross_entropy_sum(Tensor& logits, const Tensor& targets, bool gradient) {
   std::vector<double> losses(static_cast<size_t>(logits.size(0)));
   const Logits<T> l{logits.mutable_data_ptr<T>(), targets.const_data_ptr<int64_t>(), losses.data(), logits.size(1),
                     gradient};
-  at::parallel_for(0, logits.size(0), 1, [&](int64_t begin, int64_t end) { lose_some(l, begin, end); });
+  at::parallel_for(0, logits.size(0), 1, [&](int64_t begin, int64_t end) { cross_entropy_rows(l, begin, end); });
   return std::accumulate(losses.begin(), losses.end(), 0.0);
 }
 
-// The losses' sum; logits [n, V] become its gradient. On the CPU one pass over each row while it is near, elsewhere by
-// LibTorch.
+// The sum of the losses; logits [n, V] become its gradient. On the CPU by our kernel, one cached row at a time; on
+// other devices by LibTorch.
 Tensor sum_of_losses(Tensor& logits, const Tensor& targets, bool gradient) {
   const auto dtype = logits.scalar_type();
   if (logits.device().is_cpu() && (dtype == at::kFloat || dtype == at::kBFloat16)) {
-    return torch::tensor(dtype == at::kFloat ? lose_all<float>(logits, targets, gradient)
-                                             : lose_all<c10::BFloat16>(logits, targets, gradient),
+    return torch::tensor(dtype == at::kFloat ? cross_entropy_sum<float>(logits, targets, gradient)
+                                             : cross_entropy_sum<c10::BFloat16>(logits, targets, gradient),
                          torch::kFloat);
   }
   Tensor wide = logits.to(torch::kFloat);

@@ -18,7 +18,7 @@ struct DeviceGraph::State {
   at::Device device;
   c10::cuda::CUDAStream before, own;
   at::cuda::CUDAGraph graph;
-  int runs = 0;  // that did not fail
+  int runs = 0;  // successful ones
 };
 
 namespace {
@@ -28,8 +28,8 @@ void record(at::cuda::CUDAGraph& graph, const std::function<void()>& work) {
   try {
     work();
   } catch (...) {
-    // A stream that still records cannot be waited for. What went wrong in `work` is the error to tell, not that the
-    // recording it left behind is of no use.
+    // End the capture, since a capturing stream cannot be synchronised. Report the error of `work`, not the one of the
+    // failed capture.
     try {
       graph.capture_end();
     } catch (const std::exception&) {
@@ -45,7 +45,7 @@ bool DeviceGraph::is_available(at::Device device) { return device.is_cuda(); }
 
 DeviceGraph::DeviceGraph(at::Device device) {
   const c10::DeviceIndex index = device.has_index() ? device.index() : c10::DeviceIndex(0);
-  wait_for(device);  // what it will read is written in another stream
+  wait_for(device);  // its inputs are written in another stream
   state_ = std::make_unique<State>(
       State{device, c10::cuda::getCurrentCUDAStream(index), c10::cuda::getStreamFromPool(false, index), {}, 0});
   c10::cuda::setCurrentCUDAStream(state_->own);
@@ -57,7 +57,7 @@ DeviceGraph::~DeviceGraph() {
   if (state_->runs < 2) return;
   const auto pool = state_->graph.pool();
   state_->graph.reset();
-  c10::cuda::CUDACachingAllocator::emptyCache(pool);  // else it would keep its memory for nothing
+  c10::cuda::CUDACachingAllocator::emptyCache(pool);  // releases the graph's memory
 }
 
 void DeviceGraph::run(const std::function<void()>& work) {

@@ -2,7 +2,7 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>
@@ -27,7 +27,7 @@ PRECIS_INLINE uint64_t mixed(uint64_t z) {
 PRECIS_FOR_EACH_PROCESSOR void draw_bytes(uint64_t seed, uint64_t bound, uint8_t* bytes, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; ++i) {
     uint64_t byte = 0;
-    for (unsigned pair = 0; pair < 4; ++pair) {  // two draws a number
+    for (unsigned pair = 0; pair < 4; ++pair) {  // two draws per number
       const uint64_t number = mixed(seed + (4 * static_cast<uint64_t>(i) + pair + 1) * 0x9e3779b97f4a7c15ULL);
       byte |= static_cast<uint64_t>((number & 0xffffffffULL) < bound) << (2 * pair);
       byte |= static_cast<uint64_t>((number >> 32) < bound) << (2 * pair + 1);
@@ -36,31 +36,31 @@ PRECIS_FOR_EACH_PROCESSOR void draw_bytes(uint64_t seed, uint64_t bound, uint8_t
   }
 }
 
-// Masks are read eight bytes at a time, spread out to a word an entry; W is an unsigned integer of an entry's width.
+// Masks are read eight bytes at a time and expanded to one word per entry; W: unsigned, as wide as an entry.
 constexpr int64_t block_bytes = 8, block = 8 * block_bytes;
 
 template <class W>
-PRECIS_INLINE void spread(const uint8_t* bytes, W* words) {
+PRECIS_INLINE void expand(const uint8_t* bytes, W* words) {
   for (int64_t i = 0; i < block_bytes; ++i) {
     for (int64_t j = 0; j < 8; ++j) words[8 * i + j] = static_cast<W>(-static_cast<W>((bytes[i] >> j) & 1));
   }
 }
 
 template <class W>
-PRECIS_INLINE void keep(const uint8_t* bytes, const W* from, W* to, int64_t begin, int64_t end) {
+PRECIS_INLINE void dropout(const uint8_t* bytes, const W* from, W* to, int64_t begin, int64_t end) {
   W words[block];
   for (int64_t i = begin; i < end; ++i) {
-    spread(bytes + i * block_bytes, words);
+    expand(bytes + i * block_bytes, words);
     for (int64_t j = 0; j < block; ++j) to[i * block + j] = from[i * block + j] & words[j];
   }
 }
 
 template <class W, class T>
-PRECIS_INLINE void add(const uint8_t* bytes, const T* from, T* to, int64_t begin, int64_t end) {
+PRECIS_INLINE void add_dropout(const uint8_t* bytes, const T* from, T* to, int64_t begin, int64_t end) {
   W words[block];
   T kept_entries[block];
   for (int64_t i = begin; i < end; ++i) {
-    spread(bytes + i * block_bytes, words);
+    expand(bytes + i * block_bytes, words);
     W entries[block];
     std::memcpy(entries, from + i * block, sizeof(entries));
     for (int64_t j = 0; j < block; ++j) entries[j] &= words[j];
@@ -70,38 +70,38 @@ PRECIS_INLINE void add(const uint8_t* bytes, const T* from, T* to, int64_t begin
   }
 }
 
-PRECIS_FOR_EACH_PROCESSOR void keep_some(const uint8_t* bytes, const uint32_t* from, uint32_t* to, int64_t begin,
-                                         int64_t end) {
-  keep(bytes, from, to, begin, end);
+PRECIS_FOR_EACH_PROCESSOR void dropout_blocks(const uint8_t* bytes, const uint32_t* from, uint32_t* to, int64_t begin,
+                                              int64_t end) {
+  dropout(bytes, from, to, begin, end);
 }
-PRECIS_FOR_EACH_PROCESSOR void keep_some(const uint8_t* bytes, const uint16_t* from, uint16_t* to, int64_t begin,
-                                         int64_t end) {
-  keep(bytes, from, to, begin, end);
+PRECIS_FOR_EACH_PROCESSOR void dropout_blocks(const uint8_t* bytes, const uint16_t* from, uint16_t* to, int64_t begin,
+                                              int64_t end) {
+  dropout(bytes, from, to, begin, end);
 }
-PRECIS_FOR_EACH_PROCESSOR void add_some(const uint8_t* bytes, const float* from, float* to, int64_t begin,
-                                        int64_t end) {
-  add<uint32_t>(bytes, from, to, begin, end);
+PRECIS_FOR_EACH_PROCESSOR void add_dropout_blocks(const uint8_t* bytes, const float* from, float* to, int64_t begin,
+                                                  int64_t end) {
+  add_dropout<uint32_t>(bytes, from, to, begin, end);
 }
-PRECIS_FOR_EACH_PROCESSOR void add_some(const uint8_t* bytes, const c10::BFloat16* from, c10::BFloat16* to,
-                                        int64_t begin, int64_t end) {
-  add<uint16_t>(bytes, from, to, begin, end);
+PRECIS_FOR_EACH_PROCESSOR void add_dropout_blocks(const uint8_t* bytes, const c10::BFloat16* from, c10::BFloat16* to,
+                                                  int64_t begin, int64_t end) {
+  add_dropout<uint16_t>(bytes, from, to, begin, end);
 }
 
-// What `some` does for whole blocks, and then, in a block of its own, for the entries behind them.
+// Runs `kernel` over all whole blocks, then over a padded copy of the remaining entries.
 template <class T, class F>
-void for_blocks(const Tensor& mask, const Tensor& x, const Tensor& out, F some) {
+void for_blocks(const Tensor& mask, const Tensor& x, const Tensor& out, F kernel) {
   const auto* bytes = mask.const_data_ptr<uint8_t>();
   const auto* from = static_cast<const T*>(x.const_data_ptr());
   auto* to = static_cast<T*>(out.mutable_data_ptr());
   const int64_t whole = x.numel() / block, done = whole * block, rest = x.numel() - done;
-  at::parallel_for(0, whole, 256, [&](int64_t begin, int64_t end) { some(bytes, from, to, begin, end); });
+  at::parallel_for(0, whole, 256, [&](int64_t begin, int64_t end) { kernel(bytes, from, to, begin, end); });
   if (rest == 0) return;
   uint8_t last_bytes[block_bytes] = {};
   T last_from[block] = {}, last_to[block] = {};
   std::copy_n(bytes + done / 8, (rest + 7) / 8, last_bytes);
   std::copy_n(from + done, rest, last_from);
   std::copy_n(to + done, rest, last_to);
-  some(last_bytes, last_from, last_to, 0, 1);
+  kernel(last_bytes, last_from, last_to, 0, 1);
   std::copy_n(last_to, rest, to + done);
 }
 
@@ -109,14 +109,14 @@ void check_mask(const Tensor& mask, const Tensor& x) {
   check(mask.numel() == (x.numel() + 7) / 8, "dropout: the mask was drawn for another shape");
 }
 
-// 0 as such a tensor has it, made once: on a GPU each would be a kernel.
+// A zero of x's dtype and device, cached: on a GPU, creating one is a kernel. Never freed: the GPU shuts down first.
 Tensor zero_of(const Tensor& x) {
-  static std::mutex making;
-  static auto* const made = new std::map<std::tuple<at::DeviceType, int, at::ScalarType>, Tensor>;  // a GPU ends first
-  const std::lock_guard lock(making);
-  Tensor& zero = (*made)[{x.device().type(), x.device().index(), x.scalar_type()}];
+  static std::mutex mutex;
+  static auto* const zeros = new std::map<std::tuple<at::DeviceType, int, at::ScalarType>, Tensor>;
+  const std::lock_guard lock(mutex);
+  Tensor& zero = (*zeros)[{x.device().type(), x.device().index(), x.scalar_type()}];
   if (!zero.defined()) {
-    const c10::InferenceMode lasting(false);
+    const c10::InferenceMode no_inference(false);
     zero = torch::zeros({}, x.options().requires_grad(false));
   }
   return zero;
@@ -147,10 +147,10 @@ Tensor kept(const Tensor& mask, const Tensor& x) {
   check_mask(mask, x);
   const Tensor rows = x.contiguous(), out = torch::empty_like(rows);
   if (rows.element_size() == 4) {
-    for_blocks<uint32_t>(mask, rows, out, [](auto... of) { keep_some(of...); });
+    for_blocks<uint32_t>(mask, rows, out, [](auto... of) { dropout_blocks(of...); });
   } else {
     check(rows.element_size() == 2, "dropout: entries of 2 or 4 bytes");
-    for_blocks<uint16_t>(mask, rows, out, [](auto... of) { keep_some(of...); });
+    for_blocks<uint16_t>(mask, rows, out, [](auto... of) { dropout_blocks(of...); });
   }
   return out;
 }
@@ -164,9 +164,9 @@ void add_kept(const Tensor& mask, const Tensor& x, Tensor& to) {
   check_mask(mask, x);
   check(x.is_contiguous() && to.is_contiguous() && to.scalar_type() == dtype, "add_kept: contiguous, of one dtype");
   if (dtype == at::kFloat) {
-    for_blocks<float>(mask, x, to, [](auto... of) { add_some(of...); });
+    for_blocks<float>(mask, x, to, [](auto... of) { add_dropout_blocks(of...); });
   } else {
-    for_blocks<c10::BFloat16>(mask, x, to, [](auto... of) { add_some(of...); });
+    for_blocks<c10::BFloat16>(mask, x, to, [](auto... of) { add_dropout_blocks(of...); });
   }
 }
 

@@ -1,7 +1,8 @@
 #include "precis/nn/gated_mixture.h"
 
 #include <ATen/Parallel.h>
-#include <torch/torch.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>
@@ -24,11 +25,11 @@ struct Pass {
   const T* const* states;
   int64_t count, width;
   const float* in;
-  int64_t step;  // of `in` from token to token
+  int64_t step;  // stride of `in` between tokens
   float* out;
 };
 
-// out [tokens, D]: the token's states by their factors, in[0 .. K - 1].
+// out [tokens, D]: the sum of the token's states weighted by in[0 .. K - 1].
 template <class T>
 PRECIS_INLINE void add_up(const Pass<T>& p, int64_t begin, int64_t end) {
   for (int64_t t = begin; t < end; ++t) {
@@ -37,14 +38,14 @@ PRECIS_INLINE void add_up(const Pass<T>& p, int64_t begin, int64_t end) {
     for (int64_t k = 0; k < p.count; ++k) {
       const float factor = p.in[t * p.step + k];
       if (std::abs(factor) < std::numeric_limits<float>::min())
-        continue;  // denormal products take a hundred times as long
+        continue;  // denormal products are a hundred times slower
       const T* row = p.states[k] + t * p.width;
       for (int64_t i = 0; i < p.width; ++i) out[i] += factor * widened(row[i]);
     }
   }
 }
 
-// out [tokens, K]: the token's states times its row in[0 .. D - 1].
+// out [tokens, K]: dot products of the token's states with its row in[0 .. D - 1].
 template <class T>
 PRECIS_INLINE void multiply(const Pass<T>& p, int64_t begin, int64_t end) {
   for (int64_t t = begin; t < end; ++t) {
@@ -133,7 +134,7 @@ class Mixture : public torch::autograd::Function<Mixture> {
   }
 };
 
-// The fast path: on the CPU, in a dtype it knows, all states contiguous, and none of them asks for a gradient.
+// The fast path: on the CPU, in fp32 or bf16, with contiguous states that need no gradient.
 bool is_fast(const States& states) {
   const auto dtype = states.front().scalar_type();
   return (dtype == at::kFloat || dtype == at::kBFloat16) &&
@@ -143,7 +144,7 @@ bool is_fast(const States& states) {
          });
 }
 
-// Elsewhere all states as one tensor, [n, L, K, D] fp32: more memory, few kernels.
+// The slow path: all states as one tensor, [n, L, K, D] fp32. More memory, few kernels.
 Tensor stacked(const States& states) { return torch::stack(states, -2).to(torch::kFloat); }
 
 GatedMixture mix_stacked(const Tensor& h, const Tensor& query, const Tensor& offset, double scale) {

@@ -5,7 +5,8 @@
 #include <ATen/ops/addmm_cpu_dispatch.h>
 #include <ATen/ops/mm_cpu_dispatch.h>
 #include <ATen/record_function.h>
-#include <torch/torch.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/types.h>
 
 #include "row_shares.h"
 
@@ -15,7 +16,7 @@ namespace {
 using OneDnnLinear = Tensor(const Tensor&, const Tensor&, const std::optional<Tensor>&, c10::string_view,
                             c10::List<std::optional<at::Scalar>>, std::optional<c10::string_view>);
 
-// LibTorch's own binding of oneDNN's product; nullptr where it should not be taken or is not there.
+// LibTorch's binding of oneDNN's product; nullptr if it is slower here or not available.
 const c10::TypedOperatorHandle<OneDnnLinear>* one_dnn() {
   static const auto handle = []() -> std::optional<c10::TypedOperatorHandle<OneDnnLinear>> {
 #if defined(__x86_64__)
@@ -30,18 +31,18 @@ const c10::TypedOperatorHandle<OneDnnLinear>* one_dnn() {
 
 bool is_given(const Tensor& t) { return t.defined() && t.numel() > 0; }
 
-// oneDNN's bf16 products leave threads idle at many shapes (into 576 columns with 576 to 1280 rows, one of two works);
-// with the rows dealt out to the threads, each running a product of its own, they are all busy. Fewer rows than this
-// for each are better left to oneDNN, which then divides the columns, and so are more.
-constexpr int64_t least_rows = 257, most_rows = 767, rows_unit = 32;  // for each thread
+// oneDNN's bf16 products leave threads idle at many shapes (576 columns and 576 to 1280 rows: one of two is idle).
+// Splitting the rows across the threads, with a separate product in each, keeps them all busy. Outside this range of
+// rows per thread, oneDNN's own parallel product is faster; with few rows it divides the columns.
+constexpr int64_t least_rows = 257, most_rows = 767, rows_unit = 32;  // per thread
 
-bool deals_out(const Tensor& x, const Tensor& weight) {
+bool splits_rows(const Tensor& x, const Tensor& weight) {
   const int64_t threads = at::get_num_threads(), rows = x.numel() / x.size(-1);
   return x.device().is_cpu() && x.scalar_type() == at::kBFloat16 && weight.scalar_type() == at::kBFloat16 &&
          threads > 1 && !at::in_parallel_region() && rows >= threads * least_rows && rows <= threads * most_rows;
 }
 
-// rows [R, in] W^T + b, without a graph.
+// rows [R, in] W^T + b, without autograd.
 Tensor by_rows(const Tensor& rows, const Tensor& weight, const Tensor& bias) {
   RECORD_FUNCTION("precis::linear", std::vector<c10::IValue>({rows, weight}));
   const Tensor out = torch::empty({rows.size(0), weight.size(0)}, rows.options()), by = weight.t();
@@ -60,7 +61,7 @@ Tensor by_rows(const Tensor& rows, const Tensor& weight, const Tensor& bias) {
 // x [..., in] W^T + b.
 Tensor product(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   const Tensor b = is_given(bias) ? bias : Tensor();
-  if (deals_out(x, weight)) {
+  if (splits_rows(x, weight)) {
     std::vector<int64_t> shape = x.sizes().vec();
     shape.back() = weight.size(0);
     return by_rows(x.flatten(0, -2), weight, b).view(shape);
@@ -91,7 +92,7 @@ class FrozenLinear : public torch::autograd::Function<FrozenLinear> {
 }  // namespace
 
 std::vector<std::pair<int64_t, int64_t>> row_shares(const Tensor& rows, const Tensor& weight) {
-  if (!deals_out(rows, weight)) return {};
+  if (!splits_rows(rows, weight)) return {};
   const int64_t R = rows.size(0), threads = at::get_num_threads(),
                 share = ((R + threads - 1) / threads + rows_unit - 1) / rows_unit * rows_unit;
   std::vector<std::pair<int64_t, int64_t>> out;
@@ -105,8 +106,8 @@ Tensor times(const Tensor& rows, const Tensor& weight) { return product(rows, we
 
 Tensor frozen_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   if (weight.requires_grad() || (bias.defined() && bias.requires_grad()) ||
-      (one_dnn() == nullptr && !deals_out(x, weight)))
-    return torch::linear(x, weight, bias);  // pretraining; and where LibTorch's own does the same
+      (one_dnn() == nullptr && !splits_rows(x, weight)))
+    return torch::linear(x, weight, bias);  // in pretraining, or if LibTorch's own product is as good
   return FrozenLinear::apply(x, weight, bias.defined() ? bias : torch::empty({0}, x.options()));
 }
 

@@ -1,6 +1,6 @@
 #include "precis/nn/lora.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>
@@ -63,7 +63,7 @@ const LowRank& LoraSet::cast(int64_t layer, size_t first, const std::vector<Lora
     holds = kept.sources[i].data_ptr() == sources[i].data_ptr() && kept.versions[i] == sources[i]._version() &&
             kept.adapters.begins[i / 2] == slices[i / 2].begin;
   if (holds) return kept.adapters;
-  // Those of all layers in one go: they live long, and holes between a pass's short-lived tensors would cost memory.
+  // Cast all layers at once: casts are long-lived and would fragment the memory of a pass's short-lived tensors.
   const std::vector<Pair>& own = pairs_[static_cast<size_t>(layer)];
   for (size_t l = 0; l < pairs_.size(); ++l) {
     std::vector<LoraSlice> same;
@@ -83,24 +83,29 @@ const LowRank& LoraSet::cast(int64_t layer, size_t first, const std::vector<Lora
 }
 
 Tensor LoraSet::apply(int64_t layer, const std::vector<Part>& parts, const LinearInput& x, const Tensor& weight,
-                      const Tensor& bias) const {
+                      const Tensor& bias, const Tensor& rows) const {
   std::vector<LoraSlice> slices;
   size_t first = 0;
   int64_t begin = 0;
   const bool drops = is_training() && options_.dropout > 0;
   const double keep = drops ? 1 - options_.dropout : 1;
+  const Tensor index = rows.defined()
+                           ? rows.expand(x.source.sizes().slice(0, x.source.dim() - 1)).flatten().nonzero().squeeze(1)
+                           : Tensor();
   std::vector<int64_t> shape = x.source.sizes().vec();
+  if (index.defined()) shape = {index.size(0), 0};
   shape.back() = weight.size(1);
   for (const auto& [name, width] : parts) {
-    if (const auto index = index_of(name)) {
-      const Pair& pair = pairs_[static_cast<size_t>(layer)][*index];
-      if (slices.empty()) first = *index;
+    if (const auto target = index_of(name)) {
+      const Pair& pair = pairs_[static_cast<size_t>(layer)][*target];
+      if (slices.empty()) first = *target;
       slices.push_back({begin, pair.a, pair.b, {}});
       if (drops) slices.back().mask = dropout_mask(shape, weight.device(), keep, dropout_generator_);
     }
     begin += width;
   }
   const double scale = options_.alpha / static_cast<double>(options_.rank) / keep;
+  if (index.defined()) return lora_linear_at(index, x.rows(), weight, bias, slices, scale);
   const at::ScalarType dtype = weight.scalar_type();
   if (!slices.empty() && !at::GradMode::is_enabled() && !is_training() && !slices.front().a.is_inference() &&
       slices.front().a.scalar_type() != dtype)

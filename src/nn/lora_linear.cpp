@@ -4,7 +4,8 @@
 #include <ATen/ops/addmm_cpu_dispatch.h>
 #include <ATen/ops/mm_cpu_dispatch.h>
 #include <ATen/record_function.h>
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
 
 #include "precis/nn/dropout.h"
 #include "precis/nn/linear.h"
@@ -16,11 +17,11 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Autograd functions take no undefined tensors; an empty one stands for "none".
+// Autograd functions do not accept undefined tensors; an empty one means "none".
 bool given(const Tensor& t) { return t.numel() > 0; }
 Tensor or_empty(const Tensor& t, const Tensor& like) { return t.defined() ? t : torch::empty({0}, like.options()); }
 
-// Slices that read the same input and so share their products with it: all of them, or each alone under its own mask.
+// Slices with the same input share their products with it: all of them, or, with masks, each one alone.
 struct Group {
   size_t begin = 0, end = 0;
 };
@@ -52,8 +53,8 @@ struct Product {
   Tensor out, low;  // rows W^T + bias with the updates [R, out], and rows A^T [R, sum of ranks]
 };
 
-// A product and its updates without a graph; where rows are dealt out, they stay with their thread, and so in its
-// cache, from the first product to the last.
+// A product and its updates without autograd. If rows are split across threads, each thread keeps its rows in its cache
+// from the first product to the last.
 Product product(const Tensor& rows, const Tensor& weight, const Tensor& bias, const LowRank& adapters, double scale) {
   const auto shares = row_shares(rows, weight);
   if (shares.empty()) {
@@ -88,7 +89,7 @@ Product product(const Tensor& rows, const Tensor& weight, const Tensor& bias, co
   return made;
 }
 
-// to = scale a b, where the processor has rounded before it scales; a GPU does both in one kernel.
+// to = scale a b. On the CPU the product is rounded before scaling; a GPU does both in one kernel.
 void put_scaled_product(Tensor to, const Tensor& a, const Tensor& b, double scale) {
   a.device().is_cpu() ? to.copy_(torch::mm(a, b)).mul_(scale) : at::addmm_out(to, to, a, b, 0, scale);
 }
@@ -106,7 +107,7 @@ struct InputHolder : torch::CustomClassHolder {
 
 class LoraLinear : public torch::autograd::Function<LoraLinear> {
  public:
-  // tensors: a, b and mask (perhaps empty) of each slice; either all have a mask or none.
+  // tensors: a, b and mask (may be empty) of each slice; either all have a mask or none.
   static Tensor forward(AutogradContext* context, const Tensor& source, const Tensor& weight, const Tensor& bias,
                         at::TensorList tensors, std::vector<int64_t> begins, double scale,
                         const c10::intrusive_ptr<InputHolder>& input) {
@@ -147,7 +148,7 @@ class LoraLinear : public torch::autograd::Function<LoraLinear> {
     const auto input = c10::static_intrusive_pointer_cast<InputHolder>(context->saved_data["input"].toCapsule());
     Tensor source = saved[0], x = source;
     if (input->make) {
-      const torch::AutoGradMode recording(true);
+      const at::AutoGradMode recording(true);
       source = source.detach().requires_grad_();
       x = input->make(source);
     }
@@ -222,21 +223,40 @@ LowRank low_rank(const std::vector<LoraSlice>& slices, at::ScalarType dtype) {
 
 Tensor lora_linear(const LinearInput& x, const Tensor& weight, const Tensor& bias, const LowRank& adapters,
                    double scale) {
-  const torch::NoGradGuard no_graph;
+  const at::NoGradGuard no_graph;
   const Tensor rows = x.rows();
   return in_shape_of(rows, product(rows.flatten(0, -2), weight, or_empty(bias, rows), adapters, scale).out);
 }
 
-Tensor reference_lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                             const std::vector<LoraSlice>& slices, double scale) {
-  Tensor out = torch::linear(x, weight, bias);
+namespace {
+
+// scale B(A(mask x)) of each slice at its columns, rows [n, in] to [n, out].
+Tensor updates_by_reference(const Tensor& x, const std::vector<LoraSlice>& slices, double scale, int64_t out_width) {
+  Tensor out;
   for (const auto& slice : slices) {
     const Tensor input = slice.mask.defined() ? x * kept(slice.mask, torch::ones_like(x)) : x;
     const Tensor update =
         torch::linear(torch::linear(input, slice.a.to(x.scalar_type())), (slice.b * scale).to(x.scalar_type()));
-    out = out + torch::constant_pad_nd(update, {slice.begin, out.size(-1) - slice.begin - update.size(-1)});
+    const Tensor placed = torch::constant_pad_nd(update, {slice.begin, out_width - slice.begin - update.size(-1)});
+    out = out.defined() ? out + placed : placed;
   }
   return out;
+}
+
+}  // namespace
+
+Tensor lora_linear_at(const Tensor& index, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                      const std::vector<LoraSlice>& slices, double scale) {
+  const Tensor out = frozen_linear(x, weight, bias);
+  if (slices.empty() || index.size(0) == 0) return out;
+  const Tensor updates = updates_by_reference(x.flatten(0, -2).index_select(0, index), slices, scale, out.size(-1));
+  return out.flatten(0, -2).index_add(0, index, updates).view(out.sizes());
+}
+
+Tensor reference_lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                             const std::vector<LoraSlice>& slices, double scale) {
+  const Tensor out = torch::linear(x, weight, bias);
+  return slices.empty() ? out : out + updates_by_reference(x, slices, scale, out.size(-1));
 }
 
 }  // namespace precis

@@ -1,5 +1,5 @@
-// What this room's own loops over rows are written with: functions compiled once for each level of x86-64 and chosen
-// when the program starts, and arithmetic on fp32 and bf16 that the compiler turns into vectors.
+// Building blocks of this module's row kernels: functions compiled for each x86-64 level and selected when the program
+// starts, and fp32 and bf16 arithmetic that the compiler vectorises.
 #pragma once
 
 #include <c10/util/BFloat16.h>
@@ -14,7 +14,7 @@
 #else
 #define PRECIS_FOR_EACH_PROCESSOR
 #endif
-// What such a function calls has to be part of it.
+// Everything that such a function calls must be inlined.
 #define PRECIS_ALWAYS_INLINE __attribute__((always_inline))
 #define PRECIS_INLINE inline PRECIS_ALWAYS_INLINE
 
@@ -28,7 +28,7 @@ PRECIS_INLINE float widened(c10::BFloat16 x) {
   return out;
 }
 
-// To nearest, ties to even; not a number stays none. Without branches, unlike c10's own conversion.
+// Rounds to nearest, ties to even; NaN stays NaN. Without branches, unlike c10's conversion.
 PRECIS_INLINE void narrow_into(float& to, float value) { to = value; }
 PRECIS_INLINE void narrow_into(c10::BFloat16& to, float value) {
   uint32_t bits;
@@ -37,7 +37,7 @@ PRECIS_INLINE void narrow_into(c10::BFloat16& to, float value) {
   to.x = static_cast<uint16_t>((bits & 0x7fffffffU) > 0x7f800000U ? 0x7fc0U : nearest);
 }
 
-// `value` as T keeps it.
+// `value` rounded to T.
 template <class T>
 PRECIS_INLINE float rounded(float value) {
   T kept;
@@ -45,7 +45,7 @@ PRECIS_INLINE float rounded(float value) {
   return widened(kept);
 }
 
-// f(0) + ... + f(n - 1) as several running sums, so that the compiler may add in vectors.
+// f(0) + ... + f(n - 1) as several partial sums, so that the compiler can vectorise.
 template <class F>
 PRECIS_INLINE float sum_of(int64_t n, const F& f) {
   constexpr int64_t lanes = 32;
@@ -61,7 +61,7 @@ PRECIS_INLINE float sum_of(int64_t n, const F& f) {
   return sums[0];
 }
 
-// The highest of f(0) ... f(n - 1), -infinity of none; what is not a number is passed over.
+// The maximum of f(0) ... f(n - 1), ignoring NaN; -infinity for n = 0.
 template <class F>
 PRECIS_INLINE float highest_of(int64_t n, const F& f) {
   constexpr int64_t lanes = 32;
@@ -78,7 +78,7 @@ PRECIS_INLINE float highest_of(int64_t n, const F& f) {
   return *std::max_element(highest, highest + lanes);
 }
 
-// e^x to 1e-7 of its value (Cephes' polynomial); beyond +-87 as at the border, and not a number stays none.
+// e^x with relative error 1e-7 (Cephes' polynomial); x is clamped to +-87, NaN stays NaN.
 PRECIS_INLINE float exp_in_vectors(float x) {
   x = std::min(std::max(x, -87.0F), 87.0F);  // in this order, else NaN would be clamped
   const float shifted = x * 1.44269504F + 12582912.0F, n = shifted - 12582912.0F;  // the nearest integer
@@ -89,7 +89,7 @@ PRECIS_INLINE float exp_in_vectors(float x) {
   p = p * f + 4.1665795894e-2F;
   p = p * f + 1.6666665459e-1F;
   p = p * f + 5.0000001201e-1F;
-  uint32_t exponent;  // the integer stands in the last bits of `shifted`
+  uint32_t exponent;  // the integer is in the low bits of `shifted`
   std::memcpy(&exponent, &shifted, sizeof(exponent));
   exponent = (exponent - 0x4b400000U + 127) << 23;
   float power;

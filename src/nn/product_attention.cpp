@@ -1,56 +1,58 @@
 #include "precis/nn/product_attention.h"
 
 #include <ATen/Parallel.h>
-#include <torch/torch.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/types.h>
 
 #include <cmath>
 
 #include "processors.h"
 
 // Letters of this file: B batch, K key heads, G query heads per key head, T rows, S keys, d head width. The query heads
-// of a group become rows of one product, so that no key is copied.
+// of a group are rows of one product, so that no key is copied.
 namespace precis {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t rows_per_task = 32, rows_of_block = 64;
+constexpr int64_t rows_per_task = 32, rows_per_block = 64;
 
-// Rows [B, K, G T, S] of scores, that become weights, or of weights and of their gradients, that become the scores'.
+// Rows [B, K, G T, S] of scores, which become weights; or of weights and their gradients, which become the scores'
+// gradients.
 template <class T>
 struct Rows {
   T* scores;
   const T* weights;
-  const bool* mask;  // row r's keys stand at mask + r / (K G T) * mask_batch + r % T * mask_row
+  const bool* mask;  // row r's keys start at mask + r / (K G T) * mask_batch + r % T * mask_row
   int64_t mask_batch, mask_row, rows_of_batch, rows, keys;
   int64_t first;  // causal: row t sees the keys up to first + t; -1: all
 };
 
-// softmax over what a row may see; `room` for S numbers.
+// Masked softmax of each row. `buffer` holds S numbers.
 template <class T>
-PRECIS_INLINE void soften(const Rows<T>& r, int64_t begin, int64_t end, float* room) {
+PRECIS_INLINE void softmax(const Rows<T>& r, int64_t begin, int64_t end, float* buffer) {
   for (int64_t row = begin; row < end; ++row) {
     T* s = r.scores + row * r.keys;
     const int64_t t = row % r.rows, seen = r.first < 0 ? r.keys : std::min(r.first + t + 1, r.keys);
-    for (int64_t j = 0; j < seen; ++j) room[j] = widened(s[j]);
+    for (int64_t j = 0; j < seen; ++j) buffer[j] = widened(s[j]);
     if (r.mask != nullptr) {
       const bool* mask = r.mask + row / r.rows_of_batch * r.mask_batch + t * r.mask_row;
-      for (int64_t j = 0; j < seen; ++j) room[j] = mask[j] ? room[j] : -INFINITY;
+      for (int64_t j = 0; j < seen; ++j) buffer[j] = mask[j] ? buffer[j] : -INFINITY;
     }
-    const float top = highest_of(seen, [room](int64_t j) PRECIS_ALWAYS_INLINE { return room[j]; });
+    const float top = highest_of(seen, [buffer](int64_t j) PRECIS_ALWAYS_INLINE { return buffer[j]; });
     const float from = top == -INFINITY ? 0 : top;
-    for (int64_t j = 0; j < seen; ++j) room[j] = room[j] == -INFINITY ? 0.0F : exp_in_vectors(room[j] - from);
-    const float sum = sum_of(seen, [room](int64_t j) PRECIS_ALWAYS_INLINE { return room[j]; });
+    for (int64_t j = 0; j < seen; ++j) buffer[j] = buffer[j] == -INFINITY ? 0.0F : exp_in_vectors(buffer[j] - from);
+    const float sum = sum_of(seen, [buffer](int64_t j) PRECIS_ALWAYS_INLINE { return buffer[j]; });
     const float share = sum == 0 ? 0 : 1 / sum;
-    for (int64_t j = 0; j < seen; ++j) narrow_into(s[j], room[j] * share);
+    for (int64_t j = 0; j < seen; ++j) narrow_into(s[j], buffer[j] * share);
     for (int64_t j = seen; j < r.keys; ++j) narrow_into(s[j], 0);
   }
 }
 
-// weights * (gradient - sum of weights * gradient), in the gradient's place.
+// gradient = weights * (gradient - sum of weights * gradient), in place.
 template <class T>
-PRECIS_INLINE void soften_backward(const Rows<T>& r, int64_t begin, int64_t end) {
+PRECIS_INLINE void softmax_backward(const Rows<T>& r, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; ++row) {
     const T* w = r.weights + row * r.keys;
     T* g = r.scores + row * r.keys;
@@ -59,11 +61,11 @@ PRECIS_INLINE void soften_backward(const Rows<T>& r, int64_t begin, int64_t end)
   }
 }
 
-PRECIS_FOR_EACH_PROCESSOR void some_rows(const Rows<float>& r, int64_t begin, int64_t end, float* room) {
-  r.weights == nullptr ? soften(r, begin, end, room) : soften_backward(r, begin, end);
+PRECIS_FOR_EACH_PROCESSOR void softmax_rows(const Rows<float>& r, int64_t begin, int64_t end, float* buffer) {
+  r.weights == nullptr ? softmax(r, begin, end, buffer) : softmax_backward(r, begin, end);
 }
-PRECIS_FOR_EACH_PROCESSOR void some_rows(const Rows<c10::BFloat16>& r, int64_t begin, int64_t end, float* room) {
-  r.weights == nullptr ? soften(r, begin, end, room) : soften_backward(r, begin, end);
+PRECIS_FOR_EACH_PROCESSOR void softmax_rows(const Rows<c10::BFloat16>& r, int64_t begin, int64_t end, float* buffer) {
+  r.weights == nullptr ? softmax(r, begin, end, buffer) : softmax_backward(r, begin, end);
 }
 
 template <class T>
@@ -84,8 +86,8 @@ void run(Tensor& scores, const Tensor& weights, const Tensor& mask, int64_t rows
     r.mask_row = mask.stride(2);
   }
   at::parallel_for(0, scores.size(0) * rows_of_batch, rows_per_task, [&](int64_t begin, int64_t end) {
-    std::vector<float> room(static_cast<size_t>(keys));
-    some_rows(r, begin, end, room.data());
+    std::vector<float> buffer(static_cast<size_t>(keys));
+    softmax_rows(r, begin, end, buffer.data());
   });
 }
 
@@ -103,7 +105,7 @@ Tensor in_groups(const Tensor& x, int64_t key_heads) {
 
 class ProductAttention : public torch::autograd::Function<ProductAttention> {
  public:
-  // mask: [B, 1, T, S] with any strides but the last; empty: none.
+  // mask: [B, 1, T, S], the last stride is 1; empty: none.
   static Tensor forward(AutogradContext* context, const Tensor& q, const Tensor& keys, const Tensor& values,
                         const Tensor& mask, bool causal) {
     const Tensor k = keys.contiguous(), v = values.contiguous(), rows = in_groups(q * scale_of(q), k.size(1));
@@ -134,20 +136,20 @@ class ProductAttention : public torch::autograd::Function<ProductAttention> {
   }
 };
 
-// Without a gradient, some rows after the other: their scores stay in the cache, and causal rows meet few keys in vain.
+// Without gradients, in blocks of rows: the scores stay in the cache, and causal rows skip most hidden keys.
 Tensor by_blocks_of_rows(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, bool causal) {
   const int64_t B = q.size(0), H = q.size(1), T = q.size(2), d = q.size(3), K = k.size(1), S = k.size(2), G = H / K;
-  // A product is compiled for each number of keys: there are eight at most.
-  const int64_t keys_unit = std::max(rows_of_block, (T + 7) / 8);
+  // Products are compiled per number of keys: use at most eight different ones.
+  const int64_t keys_unit = std::max(rows_per_block, (T + 7) / 8);
   const Tensor all_k = k.reshape({B * K, S, d}), all_v = v.reshape({B * K, S, d}),
-               room = torch::empty({B * H * std::min(T, rows_of_block) * S}, q.options());
+               buffer = torch::empty({B * H * std::min(T, rows_per_block) * S}, q.options());
   Tensor out = torch::empty({B, T, H, d}, q.options()).transpose(1, 2);  // as the next product reads it
-  for (int64_t first = 0; first < T; first += rows_of_block) {
-    const int64_t n = std::min(rows_of_block, T - first), least = (first + n + keys_unit - 1) / keys_unit * keys_unit,
+  for (int64_t first = 0; first < T; first += rows_per_block) {
+    const int64_t n = std::min(rows_per_block, T - first), least = (first + n + keys_unit - 1) / keys_unit * keys_unit,
                   keys = causal ? std::min(least, S) : S;
     const Tensor rows = (q.narrow(2, first, n) * scale_of(q)).reshape({B * K, G * n, d});
-    Tensor scores = room.narrow(0, 0, B * H * n * keys).view({B * K, G * n, keys}),
-           weights = scores.view({B, K, G * n, keys});  // in the same place
+    Tensor scores = buffer.narrow(0, 0, B * H * n * keys).view({B * K, G * n, keys}),
+           weights = scores.view({B, K, G * n, keys});  // the same memory
     at::bmm_out(scores, rows, all_k.narrow(1, 0, keys).transpose(1, 2));
     run(weights, {}, mask.defined() ? mask.narrow(2, first, n).narrow(3, 0, keys) : mask, n, causal ? first : -1);
     out.narrow(2, first, n).copy_(torch::bmm(scores, all_v.narrow(1, 0, keys)).view({B, H, n, d}));

@@ -1,6 +1,7 @@
 #include "precis/nn/recompute.h"
 
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
 
 namespace precis {
 namespace {
@@ -17,7 +18,7 @@ struct BlockHolder : torch::CustomClassHolder {
 
 class Recomputed : public torch::autograd::Function<Recomputed> {
  public:
-  // tensors: `inputs` inputs of the block, then the trained ones.
+  // tensors: the block's `inputs` inputs, then the trained ones.
   static variable_list forward(AutogradContext* context, at::TensorList tensors, int64_t inputs,
                                const c10::intrusive_ptr<BlockHolder>& holder) {
     context->save_for_backward(variable_list(tensors.begin(), tensors.end()));
@@ -30,7 +31,7 @@ class Recomputed : public torch::autograd::Function<Recomputed> {
     const variable_list saved = context->get_saved_variables();
     const auto inputs = static_cast<size_t>(context->saved_data["inputs"].toInt());
     const auto holder = c10::static_intrusive_pointer_cast<BlockHolder>(context->saved_data["block"].toCapsule());
-    const torch::AutoGradMode recording(true);
+    const at::AutoGradMode recording(true);
     variable_list given, sources;
     std::vector<size_t> places;
     for (size_t i = 0; i < saved.size(); ++i) {
@@ -40,7 +41,7 @@ class Recomputed : public torch::autograd::Function<Recomputed> {
       sources.push_back(tensor);
       places.push_back(i);
     }
-    variable_list ends, gradients_of_ends, out(saved.size() + 2);  // and none for the two arguments that are no tensors
+    variable_list ends, gradients_of_ends, out(saved.size() + 2);  // + 2: arguments that are not tensors
     const variable_list again = holder->block(given);
     for (size_t i = 0; i < again.size(); ++i) {
       if (!again[i].requires_grad() || !upstream[i].defined()) continue;

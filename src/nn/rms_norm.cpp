@@ -1,7 +1,8 @@
 #include "precis/nn/rms_norm.h"
 
 #include <ATen/Parallel.h>
-#include <torch/torch.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/types.h>
 
 #include <cmath>
 
@@ -12,7 +13,7 @@ namespace {
 
 constexpr int64_t rows_per_task = 16;
 
-// Rows [R, D]: x, what multiplies them, each row's 1 / rms, and what is made: y, or x's gradient from y's (`upstream`).
+// Rows [R, D] of x, the weight, each row's 1 / rms (`scale`), and `out`: y, or x's gradient from y's (`upstream`).
 template <class T>
 struct Rows {
   const T *x, *weight, *upstream;
@@ -48,16 +49,16 @@ PRECIS_INLINE void backward(const Rows<T>& r, int64_t begin, int64_t end) {
   }
 }
 
-PRECIS_FOR_EACH_PROCESSOR void some_forward(const Rows<float>& r, int64_t begin, int64_t end) {
+PRECIS_FOR_EACH_PROCESSOR void forward_rows(const Rows<float>& r, int64_t begin, int64_t end) {
   forward(r, begin, end);
 }
-PRECIS_FOR_EACH_PROCESSOR void some_forward(const Rows<c10::BFloat16>& r, int64_t begin, int64_t end) {
+PRECIS_FOR_EACH_PROCESSOR void forward_rows(const Rows<c10::BFloat16>& r, int64_t begin, int64_t end) {
   forward(r, begin, end);
 }
-PRECIS_FOR_EACH_PROCESSOR void some_backward(const Rows<float>& r, int64_t begin, int64_t end) {
+PRECIS_FOR_EACH_PROCESSOR void backward_rows(const Rows<float>& r, int64_t begin, int64_t end) {
   backward(r, begin, end);
 }
-PRECIS_FOR_EACH_PROCESSOR void some_backward(const Rows<c10::BFloat16>& r, int64_t begin, int64_t end) {
+PRECIS_FOR_EACH_PROCESSOR void backward_rows(const Rows<c10::BFloat16>& r, int64_t begin, int64_t end) {
   backward(r, begin, end);
 }
 
@@ -71,7 +72,7 @@ void run(const Tensor& x, const Tensor& weight, double eps, const Tensor& upstre
                      x.size(-1),
                      static_cast<float>(eps)};
   at::parallel_for(0, x.numel() / x.size(-1), rows_per_task, [&](int64_t begin, int64_t end) {
-    upstream.defined() ? some_backward(rows, begin, end) : some_forward(rows, begin, end);
+    upstream.defined() ? backward_rows(rows, begin, end) : forward_rows(rows, begin, end);
   });
 }
 

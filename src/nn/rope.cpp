@@ -1,7 +1,8 @@
 #include "precis/nn/rope.h"
 
 #include <ATen/Parallel.h>
-#include <torch/torch.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/types.h>
 
 #include <cmath>
 #include <numbers>
@@ -15,7 +16,7 @@ Tensor rope_frequencies(int64_t head_dim, double theta, const RopeScaling& scali
   Tensor frequencies = 1.0 / torch::pow(theta, exponents);
   if (scaling.type == "linear") return frequencies / scaling.factor;
   if (scaling.type != "llama3") return frequencies;
-  // Long wavelengths are stretched by the factor, short ones kept, those between interpolated (Llama 3.1).
+  // Long wavelengths are stretched by the factor, short ones kept, the range between interpolated (Llama 3.1).
   const double low_wavelength = scaling.original_positions / scaling.low_freq_factor;
   const double high_wavelength = scaling.original_positions / scaling.high_freq_factor;
   const Tensor wavelength = 2 * std::numbers::pi / frequencies;
@@ -35,8 +36,8 @@ RopeTable rope_table(const Tensor& position_ids, const Tensor& frequencies, at::
 
 Tensor reference_rope(const Tensor& x, const RopeTable& table) {
   const int64_t half = x.size(-1) / 2;
-  const Tensor turned = torch::cat({x.narrow(-1, half, half).neg(), x.narrow(-1, 0, half)}, -1);
-  return x * table.cos + turned * table.sin;
+  const Tensor rotated_half = torch::cat({x.narrow(-1, half, half).neg(), x.narrow(-1, 0, half)}, -1);
+  return x * table.cos + rotated_half * table.sin;
 }
 
 namespace {
@@ -50,9 +51,9 @@ struct Head {
   float direction;
 };
 
-// Turns every pair by its angle, or back (`direction` -1).
+// Rotates every pair by its angle, or back (`direction` -1).
 template <class T>
-PRECIS_INLINE void turn_rows(const Head<T>& h) {
+PRECIS_INLINE void rotate_rows(const Head<T>& h) {
   for (int64_t t = 0; t < h.rows; ++t) {
     const T *x = h.x + t * h.step, *cos = h.cos + t * 2 * h.half, *sin = h.sin + t * 2 * h.half;
     T* out = h.out + t * 2 * h.half;
@@ -65,26 +66,26 @@ PRECIS_INLINE void turn_rows(const Head<T>& h) {
   }
 }
 
-PRECIS_FOR_EACH_PROCESSOR void turn_head(const Head<float>& head) { turn_rows(head); }
-PRECIS_FOR_EACH_PROCESSOR void turn_head(const Head<c10::BFloat16>& head) { turn_rows(head); }
+PRECIS_FOR_EACH_PROCESSOR void rotate_head(const Head<float>& head) { rotate_rows(head); }
+PRECIS_FOR_EACH_PROCESSOR void rotate_head(const Head<c10::BFloat16>& head) { rotate_rows(head); }
 
 // x [B, H, T, d] with any strides but the last.
 template <class T>
-void turn_heads(const Tensor& x, const RopeTable& table, float direction, Tensor& out) {
+void rotate_heads(const Tensor& x, const RopeTable& table, float direction, Tensor& out) {
   const int64_t H = x.size(1), rows = x.size(2), d = x.size(3), table_rows = table.cos.size(0) == 1 ? 0 : rows;
   const T *cos = table.cos.const_data_ptr<T>(), *sin = table.sin.const_data_ptr<T>(), *in = x.const_data_ptr<T>();
   T* to = out.mutable_data_ptr<T>();
   at::parallel_for(0, x.size(0) * H, 1, [&](int64_t begin, int64_t end) {
     for (int64_t bh = begin; bh < end; ++bh) {
       const int64_t b = bh / H;
-      turn_head({in + b * x.stride(0) + bh % H * x.stride(1), cos + b * table_rows * d, sin + b * table_rows * d,
-                 to + bh * rows * d, rows, x.stride(2), d / 2, direction});
+      rotate_head({in + b * x.stride(0) + bh % H * x.stride(1), cos + b * table_rows * d, sin + b * table_rows * d,
+                   to + bh * rows * d, rows, x.stride(2), d / 2, direction});
     }
   });
 }
 
-// The same by LibTorch's operations, half by half.
-Tensor turn_halves(const Tensor& x, const RopeTable& table, double direction) {
+// The same with LibTorch's operations, one half at a time.
+Tensor rotate_halves(const Tensor& x, const RopeTable& table, double direction) {
   Tensor out = torch::empty(x.sizes(), x.options());
   const int64_t half = x.size(-1) / 2;
   for (const int64_t own : {int64_t{0}, half}) {
@@ -96,13 +97,13 @@ Tensor turn_halves(const Tensor& x, const RopeTable& table, double direction) {
   return out;
 }
 
-Tensor turn(const Tensor& x, const RopeTable& table, float direction) {
+Tensor rotate(const Tensor& x, const RopeTable& table, float direction) {
   if (!x.device().is_cpu() || (x.scalar_type() != at::kFloat && x.scalar_type() != at::kBFloat16))
-    return turn_halves(x, table, direction);
+    return rotate_halves(x, table, direction);
   const Tensor rows = x.stride(-1) == 1 ? x : x.contiguous();
   Tensor out = torch::empty(x.sizes(), x.options());
-  x.scalar_type() == at::kBFloat16 ? turn_heads<c10::BFloat16>(rows, table, direction, out)
-                                   : turn_heads<float>(rows, table, direction, out);
+  x.scalar_type() == at::kBFloat16 ? rotate_heads<c10::BFloat16>(rows, table, direction, out)
+                                   : rotate_heads<float>(rows, table, direction, out);
   return out;
 }
 
@@ -111,12 +112,12 @@ class Rope : public torch::autograd::Function<Rope> {
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x, const Tensor& cos,
                         const Tensor& sin) {
     context->save_for_backward({cos, sin});
-    return turn(x, {cos, sin}, 1);
+    return rotate(x, {cos, sin}, 1);
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list upstream) {
     const auto saved = context->get_saved_variables();
-    return {turn(upstream[0], {saved[0], saved[1]}, -1), Tensor(), Tensor()};
+    return {rotate(upstream[0], {saved[0], saved[1]}, -1), Tensor(), Tensor()};
   }
 };
 

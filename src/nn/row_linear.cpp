@@ -2,7 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/record_function.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,9 +11,9 @@
 #include "precis/core/error.h"
 #include "processors.h"
 
-// Vectors of the compiler's own.
+// Uses the compiler's vector extensions.
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wpsabi"  // no vector crosses a call: everything that takes one is inlined
+#pragma GCC diagnostic ignored "-Wpsabi"  // no vector crosses a call: all functions that take one are inlined
 #endif
 
 namespace precis {
@@ -31,8 +31,8 @@ PRECIS_INLINE To load(const From* from) {
   return out;
 }
 
-// A pair of vectors of weights: the first and the second half, or, of bf16, those at even and at odd places, which is
-// what its layout gives at two operations. Rows lie in the order of their weights (`in_order_of`).
+// A pair of weight vectors: the first and second half; for bf16 the even and odd elements, which takes only two
+// operations. `in_order_of` gives rows the same order.
 PRECIS_INLINE void load_pair(const float* from, Floats& first, Floats& second) {
   first = load<Floats>(from);
   second = load<Floats>(from + lanes);
@@ -43,13 +43,13 @@ PRECIS_INLINE void load_pair(const c10::BFloat16* from, Floats& first, Floats& s
   std::memcpy(&second, &odd, sizeof(second));
 }
 
-// Rows [rows, n] as products with such weights read them: `room` is used where they have to be copied.
+// Rows [rows, n] in the weights' element order; copied to `buffer` if that differs.
 const float* in_order_of(const float*, const float* x, int64_t, int64_t, std::vector<float>&) { return x; }
-const float* in_order_of(const c10::BFloat16*, const float* x, int64_t rows, int64_t n, std::vector<float>& room) {
-  room.resize(static_cast<size_t>(rows * n));
+const float* in_order_of(const c10::BFloat16*, const float* x, int64_t rows, int64_t n, std::vector<float>& buffer) {
+  buffer.resize(static_cast<size_t>(rows * n));
   for (int64_t r = 0; r < rows; ++r) {
     const float* from = x + r * n;
-    float* to = room.data() + r * n;
+    float* to = buffer.data() + r * n;
     int64_t i = 0;
     for (; i + pair <= n; i += pair) {
       for (int64_t j = 0; j < lanes; ++j) {
@@ -59,7 +59,7 @@ const float* in_order_of(const c10::BFloat16*, const float* x, int64_t rows, int
     }
     std::copy(from + i, from + n, to + i);
   }
-  return room.data();
+  return buffer.data();
 }
 
 PRECIS_INLINE float total(Floats v) {
@@ -71,8 +71,8 @@ PRECIS_INLINE float total(Floats v) {
   return sums[0];
 }
 
-// w . x_r for R rows x_r, `stride` apart; the order of each sum is the same for every R. What follows w is asked for
-// ahead: the processor's own prefetching ends with each page.
+// w . x_r for R rows x_r, `stride` apart; the order of summation is the same for every R. Prefetches the data after w,
+// since hardware prefetching stops at page boundaries.
 template <int R, class T>
 PRECIS_INLINE void dots(const T* w, const float* x, int64_t stride, int64_t n, float* out) {
   Floats sums[R][2] = {}, first, second;
@@ -120,19 +120,19 @@ PRECIS_INLINE void outputs(const Product<T>& p, int64_t begin, int64_t end) {
   }
 }
 
-PRECIS_FOR_EACH_PROCESSOR void some_outputs(const Product<float>& p, int64_t begin, int64_t end) {
+PRECIS_FOR_EACH_PROCESSOR void output_range(const Product<float>& p, int64_t begin, int64_t end) {
   outputs(p, begin, end);
 }
-PRECIS_FOR_EACH_PROCESSOR void some_outputs(const Product<c10::BFloat16>& p, int64_t begin, int64_t end) {
+PRECIS_FOR_EACH_PROCESSOR void output_range(const Product<c10::BFloat16>& p, int64_t begin, int64_t end) {
   outputs(p, begin, end);
 }
 
 template <class T>
 void multiply_as(Product<T> p) {
-  thread_local std::vector<float> room;
-  p.x = in_order_of(p.weight, p.x, p.rows, p.in, room);
+  thread_local std::vector<float> buffer;
+  p.x = in_order_of(p.weight, p.x, p.rows, p.in, buffer);
   const int64_t grain = std::max<int64_t>(1, weights_per_task / p.in);
-  at::parallel_for(0, p.out, grain, [&](int64_t begin, int64_t end) { some_outputs(p, begin, end); });
+  at::parallel_for(0, p.out, grain, [&](int64_t begin, int64_t end) { output_range(p, begin, end); });
 }
 
 template <class T>
@@ -140,7 +140,7 @@ PRECIS_INLINE void attend(const float* q, const T* keys, const T* values, int64_
                           float* scores, float* out) {
   float highest = -INFINITY;
   for (int64_t j = 0; j < entries; ++j) {
-    dots<1>(keys + j * d, q, 0, d, scores + j);  // q in the order of the keys
+    dots<1>(keys + j * d, q, 0, d, scores + j);  // q has the keys' element order
     scores[j] *= scale;
     highest = std::max(highest, scores[j]);
   }
@@ -168,7 +168,7 @@ RowWeight::RowWeight(Tensor weight, const Tensor& bias)
     : weight_(std::move(weight)), bias_(bias.defined() ? bias.to(torch::kFloat) : bias) {
   check(weight_.is_contiguous() && weight_.device().is_cpu() &&
             (weight_.scalar_type() == at::kFloat || weight_.scalar_type() == at::kBFloat16),
-        "RowWeight: a contiguous weight in fp32 or bf16 on the CPU");
+        "RowWeight: the weight must be contiguous, fp32 or bf16, on the CPU");
 }
 
 void RowWeight::multiply(const float* x, int64_t rows, float* y, bool add) const {
@@ -192,8 +192,8 @@ Tensor reference_row_linear(const Tensor& x, const Tensor& weight, const Tensor&
 void attend_one_row(const float* q, at::ScalarType dtype, const void* keys, const void* values, int64_t entries,
                     int64_t head_dim, float scale, float* scores, float* out) {
   if (dtype == at::kBFloat16) {
-    thread_local std::vector<float> room;
-    attend_as(in_order_of(static_cast<const c10::BFloat16*>(keys), q, 1, head_dim, room),
+    thread_local std::vector<float> buffer;
+    attend_as(in_order_of(static_cast<const c10::BFloat16*>(keys), q, 1, head_dim, buffer),
               static_cast<const c10::BFloat16*>(keys), static_cast<const c10::BFloat16*>(values), entries, head_dim,
               scale, scores, out);
   } else {

@@ -1,4 +1,4 @@
-// Products of many bf16 rows, dealt out to the threads by rows.
+// Products of many bf16 rows, split across the threads by rows.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,8 +10,8 @@ namespace precis {
 
 using at::Tensor;
 
-// The rows [R, in] of each thread's share, as (first, how many), where their product with `weight` [out, in] is dealt
-// out; empty where one product of all rows is as fast.
+// Each thread's share of the rows [R, in] as (first, count), if their product with `weight` [out, in] is split; empty
+// if one product of all rows is as fast.
 std::vector<std::pair<int64_t, int64_t>> row_shares(const Tensor& rows, const Tensor& weight);
 
 }  // namespace precis

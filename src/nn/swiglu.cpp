@@ -1,7 +1,8 @@
 #include "precis/nn/swiglu.h"
 
 #include <ATen/Parallel.h>
-#include <torch/torch.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/types.h>
 
 #include "processors.h"
 
@@ -10,7 +11,8 @@ namespace {
 
 constexpr int64_t entries_per_task = 16384;
 
-// Rows [R, 2 F] of gate and up, and the product's rows [R, F]: to be made (`out`), or with its gradient (`upstream`).
+// Rows [R, 2 F] of gate and up. Forward: `out` is the product [R, F]; backward: `upstream` is its gradient [R, F] and
+// `out` the gradient of gate and up.
 template <class T>
 struct Rows {
   const T *gate_up, *upstream;
@@ -18,7 +20,7 @@ struct Rows {
   int64_t width;
 };
 
-// As LibTorch computes it in T: silu(gate) is rounded before it multiplies.
+// As LibTorch computes it in T: silu(gate) is rounded before the product.
 template <class T>
 PRECIS_INLINE void forward(const Rows<T>& r, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; ++row) {
@@ -33,7 +35,7 @@ PRECIS_INLINE void forward(const Rows<T>& r, int64_t begin, int64_t end) {
 
 template <class T>
 PRECIS_INLINE void backward(const Rows<T>& r, int64_t begin, int64_t end) {
-  constexpr int64_t block = 64;  // a loop that narrows into two rows at once does not become vectors
+  constexpr int64_t block = 64;  // a loop that narrows into two rows at once is not vectorised
   float by_gate[block], by_up[block];
   for (int64_t row = begin; row < end; ++row) {
     const T *gate = r.gate_up + row * 2 * r.width, *up = gate + r.width, *upstream = r.upstream + row * r.width;
@@ -52,16 +54,16 @@ PRECIS_INLINE void backward(const Rows<T>& r, int64_t begin, int64_t end) {
   }
 }
 
-PRECIS_FOR_EACH_PROCESSOR void some_forward(const Rows<float>& r, int64_t begin, int64_t end) {
+PRECIS_FOR_EACH_PROCESSOR void forward_rows(const Rows<float>& r, int64_t begin, int64_t end) {
   forward(r, begin, end);
 }
-PRECIS_FOR_EACH_PROCESSOR void some_forward(const Rows<c10::BFloat16>& r, int64_t begin, int64_t end) {
+PRECIS_FOR_EACH_PROCESSOR void forward_rows(const Rows<c10::BFloat16>& r, int64_t begin, int64_t end) {
   forward(r, begin, end);
 }
-PRECIS_FOR_EACH_PROCESSOR void some_backward(const Rows<float>& r, int64_t begin, int64_t end) {
+PRECIS_FOR_EACH_PROCESSOR void backward_rows(const Rows<float>& r, int64_t begin, int64_t end) {
   backward(r, begin, end);
 }
-PRECIS_FOR_EACH_PROCESSOR void some_backward(const Rows<c10::BFloat16>& r, int64_t begin, int64_t end) {
+PRECIS_FOR_EACH_PROCESSOR void backward_rows(const Rows<c10::BFloat16>& r, int64_t begin, int64_t end) {
   backward(r, begin, end);
 }
 
@@ -72,7 +74,7 @@ void run(const Tensor& gate_up, const Tensor& upstream, Tensor& out) {
                      out.mutable_data_ptr<T>(), width};
   at::parallel_for(0, gate_up.numel() / (2 * width), std::max<int64_t>(1, entries_per_task / width),
                    [&](int64_t begin, int64_t end) {
-                     upstream.defined() ? some_backward(rows, begin, end) : some_forward(rows, begin, end);
+                     upstream.defined() ? backward_rows(rows, begin, end) : forward_rows(rows, begin, end);
                    });
 }
 

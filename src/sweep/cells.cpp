@@ -20,16 +20,16 @@ void require_names(const std::vector<SweepChoice>& choices, const std::string& w
     static const std::set<std::string> taken = {"references", "full",           "none",
                                                 "truncate",   "truncate-first", "untrained-mean-pool"};
     if (choice.name.empty() || !is_plain || taken.contains(choice.name))
-      throw Error({.what = "not a name for a part of the grid",
+      throw Error({.what = "invalid name",
                    .where = where,
                    .expected = "letters, digits, '.', '_' and '-', and no reference's name",
                    .found = choice.name});
     if (!names.insert(choice.name).second)
-      throw Error({.what = "two parts of the grid have one name", .where = where, .found = choice.name});
+      throw Error({.what = "duplicate name", .where = where, .found = choice.name});
   }
 }
 
-// What a training depends on, as text: equal for cells that can share one.
+// All settings that a training run depends on, as text: equal for cells that can share a run.
 std::string training_key(Config config) {
   const bool evaluates = config.train.eval_interval > 0 || config.train.eval_seconds > 0;
   if (!evaluates) config.data.eval.clear();
@@ -38,15 +38,38 @@ std::string training_key(Config config) {
   return to_json_absolute(config).dump();
 }
 
+// What a cell's results depend on, with paths relative to the sweep's folder.
+Json settings_of(const SweepCell& cell, const std::filesystem::path& folder) {
+  Config c = cell.config;
+  const TrainConfig defaults;
+  c.bench = {};
+  c.run = {.seed = c.run.seed, .deterministic = c.run.deterministic};
+  c.train.log_interval = defaults.log_interval;
+  c.train.save_interval = defaults.save_interval;
+  c.train.keep = defaults.keep;
+  if (cell.method == "references") {  // nothing is trained
+    c.train = {};
+    c.data.train.clear();
+    c.run.seed = RunConfig().seed;
+    const int64_t segment_length = c.compressor.segment_length;
+    c.compressor = compressor_defaults("mean-pool", "published", c.compressor.methods);
+    c.compressor.segment_length = segment_length;
+    c.compressor.ratio.values = cell.ratios;
+  } else {
+    c.eval.references.clear();  // they are cells of their own
+  }
+  return changed_settings(c, folder);
+}
+
 }  // namespace
 
-std::vector<SweepCell> sweep_cells(const std::vector<ConfigLayer>& layers) {
-  const Config base = resolve_config(layers);
+std::vector<SweepCell> sweep_cells(const std::vector<ConfigLayer>& layers, const Methods& methods) {
+  const Config base = resolve_config(layers, methods);
   const SweepConfig& grid = base.sweep;
   if (grid.methods.empty() || grid.ratios.empty() || grid.seeds.empty()) {
     throw Error({.what = "the sweep has no cells",
                  .where = "sweep",
-                 .expected = "at least one of sweep.methods, sweep.ratios and sweep.seeds each"});
+                 .expected = "at least one entry in each of sweep.methods, sweep.ratios and sweep.seeds"});
   }
   require_names(grid.methods, "sweep.methods");
   require_names(grid.data, "sweep.data");
@@ -64,12 +87,14 @@ std::vector<SweepCell> sweep_cells(const std::vector<ConfigLayer>& layers) {
     add_choice(own, data);
     cell.data = data.name;
     if (grid.data.size() > 1) cell.id += "-" + data.name;
-    cell.config = resolve_config(own);
+    cell.config = resolve_config(own, methods);
     cell.config.sweep = {};
     cell.config.compressor.ratio.values = cell.ratios;
     if (method != nullptr) cell.config.run.seed = cell.seed;
-    cell.training = trainings.emplace(training_key(cell.config), cell.id).first->second;
+    cell.training = cell.id;  // references train nothing that a method could share
+    if (method != nullptr) cell.training = trainings.emplace(training_key(cell.config), cell.id).first->second;
     cell.config.run.dir = base.run.dir + "/cells/" + cell.training;
+    cell.settings = settings_of(cell, base.run.dir);
     cells.push_back(std::move(cell));
   };
   const std::vector<SweepChoice> data = grid.data.empty() ? std::vector<SweepChoice>{{}} : grid.data;
@@ -78,7 +103,7 @@ std::vector<SweepCell> sweep_cells(const std::vector<ConfigLayer>& layers) {
     for (const int64_t r : of) out.push_back(cat(r));
     return join(out, "+") + "x";
   };
-  for (const auto& set : data) {  // with their ratios, so that a grid of more ratios gets theirs too
+  for (const auto& set : data) {  // ids contain the ratios, so that added ratios get new reference cells
     if (!base.eval.references.empty())
       add({.id = "references-" + shown(grid.ratios), .method = "references", .ratios = grid.ratios}, nullptr, set);
   }

@@ -7,6 +7,7 @@
 
 #include "precis/core/error.h"
 #include "precis/core/file.h"
+#include "precis/core/hash.h"
 #include "precis/core/interrupt.h"
 #include "precis/core/log.h"
 #include "precis/core/strings.h"
@@ -20,7 +21,7 @@ namespace precis {
 namespace fs = std::filesystem;
 namespace {
 
-// A finished cell has as many lines as its report had rows.
+// A finished cell has one line per report row.
 std::set<std::string> finished_cells(const std::vector<Json>& results) {
   std::map<std::string, int64_t> lines;
   std::set<std::string> finished;
@@ -31,19 +32,19 @@ std::set<std::string> finished_cells(const std::vector<Json>& results) {
   return finished;
 }
 
-// The last failure noted of each cell.
+// The last recorded failure of each cell.
 std::map<std::string, std::string> read_failures(const fs::path& folder) {
   std::map<std::string, std::string> out;
   const fs::path file = folder / "failures.jsonl";
   if (!fs::exists(file)) return out;
   for (const auto& line : split(read_file(file), '\n')) {
-    const Json failure = Json::parse(line, nullptr, false);  // a torn line says nothing
+    const Json failure = Json::parse(line, nullptr, false);  // skips an incomplete line
     if (failure.is_object()) out[failure.value("cell", "")] = failure.value("error", "");
   }
   return out;
 }
 
-// Decoders and tokenizers by where they come from: most cells share one.
+// Loaded decoders and tokenizers by path and settings: most cells share them.
 class Models {
  public:
   struct Loaded {
@@ -67,7 +68,9 @@ class Models {
 class Sweep {
  public:
   Sweep(const std::vector<ConfigLayer>& layers, const CompressorRegistry& registry)
-      : registry_(registry), config_(resolve_config(layers)), cells_(sweep_cells(layers)) {
+      : registry_(registry),
+        config_(resolve_config(layers, registry.methods())),
+        cells_(sweep_cells(layers, registry.methods())) {
     require_set(config_, {"run.dir"});
     folder_ = config_.run.dir;
     make_folder(folder_);
@@ -75,6 +78,7 @@ class Sweep {
 
   SweepOutcome run() {
     SweepOutcome outcome{.cells = static_cast<int64_t>(cells_.size())};
+    refuse_other_settings();
     outcome.done_before = count_done();
     write_tables();
     std::set<std::string> failed;
@@ -88,9 +92,9 @@ class Sweep {
           any_busy = true;
           continue;
         }
-        if (is_done(cell)) continue;  // by another process, a moment ago
+        if (is_done(cell)) continue;  // finished by another process in the meantime
         log::info(cat("cell ", i + 1, " of ", cells_.size(), ": ", cell.id));
-        do_cell(cell) ? ++outcome.done_now : (failed.insert(cell.id), ++outcome.failed);
+        run_cell(cell) ? ++outcome.done_now : (failed.insert(cell.id), ++outcome.failed);
         write_tables();
       }
       if (!any_busy) return outcome;
@@ -107,7 +111,38 @@ class Sweep {
     return std::count_if(cells_.begin(), cells_.end(), [&](const SweepCell& c) { return finished.contains(c.id); });
   }
 
-  // Holds a cell's training against other processes; nothing where one of them is at it.
+  // Results of a cell with other settings do not belong in this sweep's tables.
+  void refuse_other_settings() const {
+    std::map<std::string, const SweepCell*> by_id;
+    for (const auto& cell : cells_) by_id[cell.id] = &cell;
+    std::vector<std::string> problems;
+    size_t without = 0;
+    std::set<std::string> seen;
+    for (const Json& line : read_sweep_results(folder_)) {
+      const auto found = by_id.find(line.at("cell").get<std::string>());
+      if (found == by_id.end() || !seen.insert(found->first).second) continue;
+      if (!line.contains("settings")) {
+        ++without;
+        continue;
+      }
+      for (const JsonChange& c : json_changes(line.at("settings"), found->second->settings))
+        problems.push_back(cat(found->first, ": ", c.path, " was ",
+                               c.before.is_null() ? "its default" : c.before.dump(), ", is ",
+                               c.now.is_null() ? "its default" : c.now.dump()));
+    }
+    if (without > 0)
+      log::warn(cat((folder_ / "results.jsonl").string(), ": ", without,
+                    " cells do not name their settings; they are taken to be this sweep's"));
+    if (problems.empty()) return;
+    const size_t count = problems.size();
+    if (count > 8) problems.resize(8);
+    throw Error({.what = cat("the folder holds results of other settings (", count, " differences):\n  ",
+                             join(problems, "\n  ")),
+                 .where = (folder_ / "results.jsonl").string(),
+                 .hint = "choose another run.dir, or remove these cells' lines and their folders in cells/"});
+  }
+
+  // Locks a cell's training run against other processes; null if another process has it.
   std::unique_ptr<FolderLock> try_claim(const SweepCell& cell) const {
     const fs::path claim = folder_ / "claims" / cell.training;
     make_folder(claim);
@@ -119,7 +154,7 @@ class Sweep {
     }
   }
 
-  bool do_cell(const SweepCell& cell) {
+  bool run_cell(const SweepCell& cell) {
     try {
       const std::vector<Json> lines = results_of(cell);
       std::string text;
@@ -137,7 +172,7 @@ class Sweep {
     return false;
   }
 
-  // Behind whole lines only: what a crash has left of a line is cut off first.
+  // Appends after removing an incomplete last line, left by a crash.
   void append_result(const std::string& lines) const {
     const fs::path file = folder_ / "results.jsonl", guard = folder_ / "claims" / "results";
     make_folder(guard);
@@ -181,6 +216,7 @@ class Sweep {
     write_report(folder_ / "cells" / cell.id / "report", report);
     const Json whole = report_json(report);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const std::string settings_hash = Hasher().update(cell.settings.dump()).hex();
     std::vector<Json> lines;
     for (size_t i = 0; i < report.rows.size(); ++i) {
       const bool is_reference = cell.method == "references";
@@ -191,6 +227,8 @@ class Sweep {
                        {"ratio", report.rows[i].ratio},
                        {"seed", cell.seed},
                        {"data", cell.data},
+                       {"settings", cell.settings},
+                       {"settings_hash", settings_hash},
                        {"seconds", seconds},
                        {"training", training},
                        {"row", whole.at("rows").at(i)},
@@ -200,7 +238,7 @@ class Sweep {
     return lines;
   }
 
-  // What paired differences and intervals over seeds are computed from: the main measure of each task, item by item.
+  // The main measure of each task per item, for paired differences and intervals over seeds.
   static Json items_of(const ReportRow& row) {
     Json out = Json::object();
     for (const auto& scores : row.tasks) {
@@ -211,12 +249,12 @@ class Sweep {
     return out;
   }
 
-  // Drawn again if another process has finished a cell meanwhile: the tables of the last to write are never behind.
+  // Repeats if another process finished a cell meanwhile, so that the tables are never outdated.
   void write_tables() const {
-    for (size_t drawn = 0;;) {
+    for (size_t written = 0;;) {
       const auto results = read_sweep_results(folder_);
-      if (results.size() == drawn) return;
-      drawn = results.size();
+      if (results.size() == written) return;
+      written = results.size();
       write_file_atomically(folder_ / "results.md",
                             sweep_markdown(results, config_.sweep.baseline, config_.sweep.score));
       write_file_atomically(folder_ / "results.csv", sweep_csv(results));
@@ -240,7 +278,7 @@ std::vector<Json> read_sweep_results(const fs::path& folder) {
   const size_t end = text.rfind('\n');
   const std::string whole = end == std::string::npos ? "" : text.substr(0, end);
   if (whole.size() + 1 < text.size())
-    log::warn(cat(file.string(), ": the last line is torn and is left out; its cell is done again"));
+    log::warn(cat(file.string(), ": the last line is incomplete and is ignored; its cell runs again"));
   size_t number = 0;
   for (const auto& line : split(whole, '\n')) {
     const std::string where = cat(file.string(), " line ", ++number);
@@ -257,29 +295,30 @@ SweepOutcome run_sweep(const std::vector<ConfigLayer>& layers, const CompressorR
   return Sweep(layers, registry).run();
 }
 
-Json sweep_plan(const std::vector<ConfigLayer>& layers) {
-  const fs::path folder = resolve_config(layers).run.dir;
+Json sweep_plan(const std::vector<ConfigLayer>& layers, const Methods& methods) {
+  const Config config = resolve_config(layers, methods);
+  const fs::path folder = config.run.dir;
   const std::vector<Json> results = read_sweep_results(folder);
   const auto finished = finished_cells(results);
   const auto failures = read_failures(folder);
   std::map<std::string, double> measured;
   for (const Json& line : results) measured[line.at("cell")] = line.at("seconds");
-  const std::vector<SweepCell> cells = sweep_cells(layers);
-  const double peak = matrix_peak(resolve_dtype(resolve_config(layers).model.dtype, at::kCPU), at::kCPU);
+  const std::vector<SweepCell> cells = sweep_cells(layers, methods);
+  const double peak = matrix_peak(resolve_dtype(config.model.dtype, at::kCPU), at::kCPU);
   const auto planned = [peak](const SweepCell& cell) {
     return cell.config.train.max_seconds > 0 ? cell.config.train.max_seconds : planned_seconds(cell.config, peak);
   };
-  // Seconds that finished cells took and those of their plans: of each method, and of all.
-  struct Experience {
-    double took = 0, planned = 0;
+  // Measured and planned seconds of finished cells, by method and in total.
+  struct Timing {
+    double measured = 0, planned = 0;
   };
-  std::map<std::string, Experience> by_method;
-  Experience of_all;
+  std::map<std::string, Timing> by_method;
+  Timing total;
   for (const auto& cell : cells) {
     if (cell.method == "references" || !finished.contains(cell.id)) continue;
-    for (Experience* e : {&by_method[cell.method], &of_all}) {
-      e->took += measured[cell.id];
-      e->planned += planned(cell);
+    for (Timing* t : {&by_method[cell.method], &total}) {
+      t->measured += measured[cell.id];
+      t->planned += planned(cell);
     }
   }
   Json plan = Json::array();
@@ -294,10 +333,10 @@ Json sweep_plan(const std::vector<ConfigLayer>& layers) {
       row["error"] = failure->second;
     }
     if (row["state"] != "done" && cell.method != "references") {
-      const Experience& own = by_method[cell.method];
-      const Experience& e = own.planned > 0 ? own : of_all;
-      if (e.planned > 0) {
-        row["estimated_seconds"] = planned(cell) * e.took / e.planned;
+      const Timing& own = by_method[cell.method];
+      const Timing& t = own.planned > 0 ? own : total;
+      if (t.planned > 0) {
+        row["estimated_seconds"] = planned(cell) * t.measured / t.planned;
       } else {
         row["planned_training_seconds"] = planned(cell);
       }

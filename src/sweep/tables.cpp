@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include "precis/core/markdown.h"
 #include "precis/core/strings.h"
 #include "precis/eval/evaluator.h"
 #include "precis/eval/measure.h"
@@ -22,7 +23,7 @@ std::vector<std::string> distinct(const std::vector<Json>& results, const char* 
   return out;
 }
 
-// The lines of one data set by method and ratio: a line per seed; of a reference, which has none, the newest.
+// The lines of one data set by method and ratio: one per seed; for a reference, which has no seed, the newest.
 std::map<std::pair<std::string, int64_t>, Lines> by_method(const std::vector<Json>& results, const std::string& data) {
   std::map<std::pair<std::string, int64_t>, Lines> out;
   for (const Json& line : results) {
@@ -34,7 +35,7 @@ std::map<std::pair<std::string, int64_t>, Lines> by_method(const std::vector<Jso
   return out;
 }
 
-// Mean over seeds, and their standard deviation where there are several.
+// Mean over seeds, with the standard deviation if there are several.
 std::string mean_and_spread(const std::vector<double>& values, int digits = 1) {
   if (values.empty()) return "";
   double mean = 0, squares = 0;
@@ -44,7 +45,7 @@ std::string mean_and_spread(const std::vector<double>& values, int digits = 1) {
   return cat(fixed(mean, digits), " ± ", fixed(std::sqrt(squares / static_cast<double>(values.size() - 1)), digits));
 }
 
-// A task's main measure over all seeds as one: items of one context are drawn together, whatever their seed.
+// A task's main measure pooled over all seeds: items of one context are drawn together, across seeds.
 struct Pooled {
   Measure measure;
   std::vector<int64_t> groups;
@@ -83,29 +84,28 @@ std::vector<std::string> tasks_of(const std::map<std::pair<std::string, int64_t>
   return {tasks.begin(), tasks.end()};
 }
 
+std::string ratio_text(int64_t ratio) { return ratio > 0 ? cat(ratio, "x") : ""; }
+
 std::string quality_table(const std::map<std::pair<std::string, int64_t>, Lines>& rows, const std::string& task) {
-  std::string head = "| method | ratio | seeds |", rule = "|---|---|---|", body;
+  std::vector<std::string> head = {"method", "ratio", "seeds"};
+  std::vector<std::vector<std::string>> body;
   for (const auto& [key, lines] : rows) {
     const Json* first = lines.front();
     if (!first->at("row").at("tasks").contains(task)) continue;
     const Json& measures = first->at("row").at("tasks").at(task).at("measures");
     if (body.empty()) {
-      for (const auto& [name, score] : measures.items()) {
-        head += cat(" ", name, " |");
-        rule += "---|";
-      }
-      head += " 95 % of the first | share of the gap % |\n";
-      rule += "---|---|\n";
+      for (const auto& [name, score] : measures.items()) head.push_back(name);
+      head.insert(head.end(), {"95 % of the first", "share of the gap %"});
     }
-    body += cat("| ", key.first, " | ", key.second > 0 ? cat(key.second, "x") : "", " | ", lines.size(), " |");
+    std::vector<std::string> cells = {key.first, ratio_text(key.second), cat(lines.size())};
     for (const auto& [name, score] : measures.items()) {
       std::vector<double> values;
       for (const Json* line : lines)
         values.push_back(line->at("row").at("tasks").at(task).at("measures").at(name).at("value"));
-      body += cat(" ", mean_and_spread(values), " |");
+      cells.push_back(mean_and_spread(values));
     }
     const auto all = pooled(lines, task);
-    body += cat(" ", all ? in_brackets(bootstrap_interval(all->measure, all->groups, samples)) : "", " |");
+    cells.push_back(all ? in_brackets(bootstrap_interval(all->measure, all->groups, samples)) : "");
     const auto none = rows.find({"none", 0}), full = rows.find({"full", 0});
     const auto main_of = [&](const Lines& l) -> std::optional<double> {
       const auto p = pooled(l, task);
@@ -116,12 +116,15 @@ std::string quality_table(const std::map<std::pair<std::string, int64_t>, Lines>
       const auto low = main_of(none->second), high = main_of(full->second), own = main_of(lines);
       if (low && high && own && *low != *high) share = fixed(100 * (*own - *low) / (*high - *low), 0);
     }
-    body += cat(" ", share, " |\n");
+    cells.push_back(share);
+    body.push_back(std::move(cells));
   }
-  return cat("\n### ", task, "\n", head, rule, body);
+  MarkdownTable table(std::move(head));
+  for (auto& cells : body) table.add(std::move(cells));
+  return cat("\n### ", task, "\n", table.text());
 }
 
-// The score that a learning curve is judged by; greater is better, so of losses the negative.
+// The score of a learning curve. Greater is better: losses are negated.
 struct CurveScore {
   std::string name;
   bool lower_is_better() const { return name.ends_with("loss_nats") || name.ends_with("perplexity"); }
@@ -148,66 +151,57 @@ const Json* first_reaching(const Json& curve, const CurveScore& score, double ta
 
 std::string target_table(const std::map<std::pair<std::string, int64_t>, Lines>& rows, const std::string& baseline,
                          const CurveScore& score) {
-  std::string body;
+  MarkdownTable table({"method", "ratio", "seed", "baseline best", "baseline", "method", "saved % (seconds)",
+                       "saved % (steps)", "saved % (tokens)"});
+  const auto when = [](const Json& point) {
+    return cat(fixed(point.at("train_seconds").get<double>(), 0), " s, ", point.at("step").dump(), " steps");
+  };
   for (const auto& [key, lines] : rows) {
-    const auto twin = rows.find({baseline, key.second});
-    if (key.first == baseline || twin == rows.end()) continue;
+    const auto reference = rows.find({baseline, key.second});
+    if (key.first == baseline || reference == rows.end()) continue;
     for (const Json* line : lines) {
-      for (const Json* other : twin->second) {
+      for (const Json* other : reference->second) {
         const Json &curve = line->at("row").at("learning_curve"), &base = other->at("row").at("learning_curve");
         if (line->at("seed") != other->at("seed") || curve.empty() || base.empty()) continue;
         const auto target = score.best_of(base);
         if (!target) continue;
-        const double best = *target;
-        if (best == 0) {  // reached at once by anything
-          body += cat("| ", key.first, " | ", key.second, "x | ", line->at("seed").dump(),
-                      " | 0: it answers nothing | | | | | |\n");
+        std::vector<std::string> cells = {key.first, ratio_text(key.second), line->at("seed").dump()};
+        if (*target == 0) {  // not a meaningful target
+          cells.push_back("0: nothing learned");
+          table.add(std::move(cells));
           continue;
         }
-        const Json *reached = first_reaching(base, score, best), *own = first_reaching(curve, score, best);
-        body +=
-            cat("| ", key.first, " | ", key.second, "x | ", line->at("seed").dump(), " | ",
-                fixed(std::abs(best), score.lower_is_better() ? 3 : 1), " | ",
-                fixed(reached->at("train_seconds").get<double>(), 0), " s, ", reached->at("step").dump(), " steps | ");
-        if (own == nullptr) {
-          body += "not reached | | | |\n";
-          continue;
-        }
-        body += cat(fixed(own->at("train_seconds").get<double>(), 0), " s, ", own->at("step").dump(), " steps |");
+        const Json *reached = first_reaching(base, score, *target), *own = first_reaching(curve, score, *target);
+        cells.insert(cells.end(), {fixed(std::abs(*target), score.lower_is_better() ? 3 : 1), when(*reached),
+                                   own == nullptr ? "not reached" : when(*own)});
         for (const char* unit : {"train_seconds", "step", "train_tokens"}) {
-          const double share = own->at(unit).get<double>() / reached->at(unit).get<double>();
-          body += cat(" ", fixed(100 * (1 - share), 0), " |");
+          if (own == nullptr) break;
+          cells.push_back(fixed(100 * (1 - own->at(unit).get<double>() / reached->at(unit).get<double>()), 0));
         }
-        body += "\n";
+        table.add(std::move(cells));
       }
     }
   }
-  if (body.empty()) return "";
-  return cat("\n### Time to the best ", score.name, " of ", baseline,
-             "\n| method | ratio | seed | its best | it took | this took | saved % (seconds) | saved % (steps) | "
-             "saved % (tokens) |\n|---|---|---|---|---|---|---|---|---|\n",
-             body);
+  if (table.empty()) return "";
+  return cat("\n### Time to the best ", score.name, " of ", baseline, "\n", table.text());
 }
 
 std::string difference_table(const std::map<std::pair<std::string, int64_t>, Lines>& rows,
                              const std::string& baseline) {
-  std::string body;
+  MarkdownTable table({"method", "ratio", "measure", "difference [95 %]"});
   for (const auto& [key, lines] : rows) {
-    const auto twin = rows.find({baseline, key.second});
-    if (key.first == baseline || twin == rows.end() || lines.front()->at("reference")) continue;
+    const auto base = rows.find({baseline, key.second});
+    if (key.first == baseline || base == rows.end() || lines.front()->at("reference")) continue;
     for (const auto& task : tasks_of(rows)) {
-      const auto a = pooled(lines, task), b = pooled(twin->second, task);
+      const auto a = pooled(lines, task), b = pooled(base->second, task);
       if (!a || !b || a->groups != b->groups) continue;
-      body += cat("| ", key.first, " | ", key.second, "x | ", task, " ", a->measure.name, " | ",
-                  fixed(value_of(a->measure) - value_of(b->measure), 1), " ",
-                  in_brackets(bootstrap_difference(a->measure, b->measure, a->groups, samples)), " |\n");
+      table.add({key.first, ratio_text(key.second), cat(task, " ", a->measure.name),
+                 cat(fixed(value_of(a->measure) - value_of(b->measure), 1), " ",
+                     in_brackets(bootstrap_difference(a->measure, b->measure, a->groups, samples)))});
     }
   }
-  if (body.empty()) return "";
-  return cat("\n### Difference to ", baseline,
-             "\nPaired over the same contexts and seeds.\n\n| method | ratio | measure | difference [95 %] |\n"
-             "|---|---|---|---|\n",
-             body);
+  if (table.empty()) return "";
+  return cat("\n### Difference to ", baseline, "\nPaired over the same contexts and seeds.\n\n", table.text());
 }
 
 double median_of(const Json& cost, const char* key) {
@@ -215,11 +209,12 @@ double median_of(const Json& cost, const char* key) {
 }
 
 std::string cost_table(const std::map<std::pair<std::string, int64_t>, Lines>& rows) {
-  std::string body;
+  MarkdownTable table({"method", "ratio", "compress ms / context", "prefill ms / question", "decode ms / token",
+                       "bytes / source token", "peak MB", "break-even questions"});
   for (const auto& [key, lines] : rows) {
     if (!lines.front()->at("row").contains("cost")) continue;
     std::map<std::string, std::vector<double>> values;
-    std::string pays;
+    std::string break_even_questions;
     for (const Json* line : lines) {
       const Json& cost = line->at("row").at("cost");
       for (const char* name :
@@ -232,27 +227,25 @@ std::string cost_table(const std::map<std::pair<std::string, int64_t>, Lines>& r
     if (full != rows.end() && full->second.front()->at("row").contains("cost") && !lines.front()->at("reference")) {
       const Json questions =
           break_even(lines.front()->at("row").at("cost"), full->second.front()->at("row").at("cost")).questions;
-      pays = questions.is_null() ? "never" : fixed(questions.get<double>(), 0);
+      break_even_questions = questions.is_null() ? "never" : fixed(questions.get<double>(), 0);
     }
-    body += cat("| ", key.first, " | ", key.second > 0 ? cat(key.second, "x") : "", " | ",
-                mean_and_spread(values["compress_milliseconds_per_context"]), " | ",
-                mean_and_spread(values["prefill_milliseconds_per_question"]), " | ",
-                mean_and_spread(values["decode_milliseconds_per_token"], 2), " | ", mean_and_spread(values["bytes"], 0),
-                " | ", mean_and_spread(values["peak"], 0), " | ", pays, " |\n");
+    table.add({key.first, ratio_text(key.second), mean_and_spread(values["compress_milliseconds_per_context"]),
+               mean_and_spread(values["prefill_milliseconds_per_question"]),
+               mean_and_spread(values["decode_milliseconds_per_token"], 2), mean_and_spread(values["bytes"], 0),
+               mean_and_spread(values["peak"], 0), break_even_questions});
   }
-  if (body.empty()) return "";
+  if (table.empty()) return "";
   return cat(
-      "\n### Cost\nMedians over batches. A compressed context pays after so many questions.\n\n| method | ratio | "
-      "compress ms / context | prefill ms / question | decode ms / token | bytes / source token | peak MB | pays "
-      "after questions |\n|---|---|---|---|---|---|---|---|\n",
-      body);
+      "\n### Cost\nMedians over batches. Break-even: questions per context after which compressing costs less than "
+      "reading it in full.\n\n",
+      table.text());
 }
 
 }  // namespace
 
 std::string sweep_markdown(const std::vector<Json>& results, const std::string& baseline, const std::string& score) {
   std::string text = "# Sweep\n";
-  std::map<std::string, int64_t> environments;  // and the rows made in each
+  std::map<std::string, int64_t> environments;  // with the number of rows from each
   for (const Json& line : results) ++environments[line.at("environment").dump()];
   for (const auto& [environment, rows] : environments) text += cat("- ", rows, " rows: ", environment, "\n");
   for (const auto& data : distinct(results, "data")) {

@@ -11,7 +11,7 @@
 namespace precis {
 namespace {
 
-// GPT-2's bytes_to_unicode: printable Latin-1 stands for itself, the other bytes for U+0100 onwards.
+// GPT-2's bytes_to_unicode: printable Latin-1 maps to itself, the other bytes to U+0100 onwards.
 std::array<int, 512> make_byte_by_code_point() {
   std::array<int, 512> byte_of{};
   byte_of.fill(-1);
@@ -23,7 +23,7 @@ std::array<int, 512> make_byte_by_code_point() {
   return byte_of;
 }
 
-// The bytes that the printable text stands for; false if a character stands for none.
+// Converts printable text to the bytes it encodes; false if a character encodes none.
 bool unprintable(std::string_view text, std::string& out) {
   static const std::array<int, 512> byte_of = make_byte_by_code_point();
   while (!text.empty()) {
@@ -43,7 +43,7 @@ bool unprintable(std::string_view text, std::string& out) {
 std::string bytes_of_printable(std::string_view text, const std::string& where) {
   std::string out;
   if (!unprintable(text, out)) {
-    throw Error({.what = "a token is not in byte-level form", .where = where, .found = excerpt(text)});
+    throw Error({.what = "the token is not in byte-level form", .where = where, .found = excerpt(text)});
   }
   return out;
 }
@@ -63,7 +63,7 @@ std::vector<std::pair<std::string, std::string>> parse_merges(const std::vector<
     if (space == std::string::npos || line.find(' ', space + 1) != std::string::npos) {
       throw Error({.what = "not a merge",
                    .where = where,
-                   .expected = "two tokens with a space between",
+                   .expected = "two tokens separated by a space",
                    .found = excerpt(line)});
     }
     merges.emplace_back(bytes_of_printable(line.substr(0, space), where),
@@ -152,7 +152,7 @@ void BpeTokenizer::encode_piece(std::string_view piece, TokenIds& out) const {
     int64_t id;
     int previous, next;
   };
-  std::vector<Symbol> symbols;  // a linked list; id -1: swallowed by its left neighbour
+  std::vector<Symbol> symbols;  // a linked list; id -1: merged into its left neighbour
   for (const char c : piece) {
     const int64_t id = byte_ids_[static_cast<unsigned char>(c)];
     const int index = static_cast<int>(symbols.size());
@@ -180,7 +180,7 @@ void BpeTokenizer::encode_piece(std::string_view piece, TokenIds& out) const {
     const Candidate best = queue.top();
     queue.pop();
     Symbol& left = symbols[static_cast<size_t>(best.left)];
-    if (left.id != best.left_id || left.next < 0) continue;  // one of the two has been merged meanwhile
+    if (left.id != best.left_id || left.next < 0) continue;  // outdated: one of the two was merged
     Symbol& right = symbols[static_cast<size_t>(left.next)];
     if (right.id != best.right_id) continue;
     left.id = best.result;

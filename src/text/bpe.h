@@ -9,17 +9,17 @@
 
 namespace precis {
 
-// Everything that defines a byte-level BPE, whatever file it came from.
+// The definition of a byte-level BPE, independent of the file format.
 struct BpeDefinition {
   struct Special {
     std::string name;
     int64_t id;
     bool special = true;  // false: an added token that is matched in every text
   };
-  std::vector<std::string> tokens;                          // bytes of token i; "" where i is unused
+  std::vector<std::string> tokens;                          // bytes of token i; "" if i is unused
   std::vector<std::pair<std::string, std::string>> merges;  // bytes of both halves, best first
-  bool merge_by_rank_of_result = false;                     // tiktoken: no merge list, the lower id wins
-  bool whole_piece_first = false;                           // a piece that is a token needs no merges
+  bool merge_by_rank_of_result = false;                     // tiktoken: no merge list, the lowest id first
+  bool whole_piece_first = false;                           // a piece that is a token is not split
   std::vector<Special> specials;
   PreTokenizer pre_tokenizer;
 };
@@ -53,7 +53,7 @@ class BpeTokenizer : public Tokenizer {
   PreTokenizer pre_tokenizer_;
 };
 
-// GPT-2's printable stand-ins for bytes, undone: "Ġthe" to " the". Throws Error on a character that stands for none.
+// Decodes GPT-2's printable byte encoding: "Ġthe" to " the". Throws Error on a character that encodes no byte.
 std::string bytes_of_printable(std::string_view text, const std::string& where);
 bool is_printable_byte_text(std::string_view text);
 

@@ -13,7 +13,7 @@ namespace {
 
 using TokenizerPointer = std::unique_ptr<Tokenizer>;
 
-// Special ids that stand beside the tokenizer, in tokenizer_config.json, config.json and generation_config.json.
+// Special ids from the files beside the tokenizer: tokenizer_config.json, config.json and generation_config.json.
 void read_neighbours(const fs::path& folder, Tokenizer& tokenizer) {
   const auto id_of = [&](const LargeJson& name) -> int64_t {
     const LargeJson& text = name.is_object() && name.contains("content") ? name.at("content") : name;
@@ -48,7 +48,7 @@ void read_neighbours(const fs::path& folder, Tokenizer& tokenizer) {
   tokenizer.adds_bos = tokenizer.adds_bos && tokenizer.bos_id >= 0;
 }
 
-// A post-processor that puts a special token in front (Llama 3) says that the model expects BOS.
+// A post-processor that prepends a special token (Llama 3) means that the model expects BOS.
 void read_post_processor(const LargeJson& json, Tokenizer& tokenizer) {
   if (!json.is_object() || !json.contains("type")) return;
   if (json.at("type") == "Sequence" && json.contains("processors")) {
@@ -71,7 +71,7 @@ TokenizerPointer load_tokenizer_json(const fs::path& path) {
   return tokenizer;
 }
 
-// vocab.json + merges.txt do not say how text is cut; the class or model name beside them does.
+// vocab.json + merges.txt do not define the pre-tokenizer; the class or model name in the same folder does.
 std::string pre_tokenizer_name(const fs::path& folder) {
   std::string name;
   if (const fs::path path = folder / "tokenizer_config.json"; fs::exists(path))
@@ -80,7 +80,7 @@ std::string pre_tokenizer_name(const fs::path& folder) {
     name = read_large_json(folder / "config.json").value("model_type", "");
   if (name.starts_with("Qwen2") || name == "qwen2" || name == "qwen3") return "qwen2";
   if (name.starts_with("GPT2") || name == "gpt2") return "gpt-2";
-  throw Error({.what = "vocab.json and merges.txt do not say how text is cut into pieces",
+  throw Error({.what = "vocab.json and merges.txt do not define the pre-tokenizer",
                .where = folder.string(),
                .expected = "a tokenizer_config.json or config.json that names Qwen2, Qwen3 or GPT-2",
                .found = name.empty() ? "none" : name,
@@ -186,7 +186,7 @@ TokenizerPointer load_gguf_tokenizer(const fs::path& path) {
                  .where = path.string(),
                  .expected = "gpt2 (byte-level BPE)",
                  .found = model,
-                 .hint = "give tokenizer.path the original tokenizer file"});
+                 .hint = "set tokenizer.path to the original tokenizer file"});
   }
   BpeDefinition definition;
   definition.pre_tokenizer =

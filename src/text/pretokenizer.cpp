@@ -28,7 +28,7 @@ const char* const llama3_pattern =
 const char* const qwen2_pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-// ICU's \s lacks U+000B and U+0085; Oniguruma's and Rust's is the Unicode property.
+// ICU's \s lacks U+000B and U+0085; in Oniguruma and Rust it is the Unicode property.
 std::string with_unicode_spaces(const std::string& pattern) {
   std::string out;
   for (size_t i = 0; i < pattern.size(); ++i) {
@@ -101,7 +101,7 @@ void PreTokenizer::run(std::string_view text, const std::function<void(std::stri
         throw Error({.what = "ICU gave up matching the pre-tokenizer's pattern", .found = u_errorName(status)});
       if (done < part.length()) next.push_back(part.tempSubStringBetween(done, part.length()));
     }
-    // tempSubString aliases its parent, so each piece is copied before the parents go.
+    // tempSubString aliases its parent, so copy each piece before the parents are destroyed.
     for (auto& item : next) item = icu::UnicodeString(item.getBuffer(), item.length());
     pieces = std::move(next);
   }
@@ -136,7 +136,7 @@ PreTokenizer named_pretokenizer(const std::string& name, const std::string& wher
                  .where = where,
                  .expected = "gpt-2, llama-bpe, qwen2 or smollm",
                  .found = name,
-                 .hint = "give tokenizer.path a tokenizer.json, which spells its pattern out"});
+                 .hint = "set tokenizer.path to a tokenizer.json, which contains its pattern"});
   }
   return out;
 }

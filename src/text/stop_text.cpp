@@ -11,10 +11,10 @@ std::string StopText::push(std::string_view piece) {
   for (const auto& stop : stops_) {
     if (stop.empty()) continue;
     end = std::min(end, held_.find(stop));
-    // The longest end of the text so far with which this stop text could begin.
-    size_t begun = std::min(stop.size() - 1, held_.size());
-    while (begun > 0 && !held_.ends_with(std::string_view(stop).substr(0, begun))) --begun;
-    keep = std::max(keep, begun);
+    // The longest suffix of the text so far that is a prefix of this stop text.
+    size_t prefix = std::min(stop.size() - 1, held_.size());
+    while (prefix > 0 && !held_.ends_with(std::string_view(stop).substr(0, prefix))) --prefix;
+    keep = std::max(keep, prefix);
   }
   reached_ = end != std::string::npos;
   const std::string shown = held_.substr(0, reached_ ? end : held_.size() - keep);

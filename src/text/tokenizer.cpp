@@ -6,7 +6,7 @@
 namespace precis {
 namespace {
 
-// The earliest name in `text`, at one place the longest; npos if there is none.
+// The earliest of `names` in `text`, the longest if several start there; npos if there is none.
 size_t find_token(std::string_view text, const std::map<std::string, int64_t>& names,
                   const std::pair<const std::string, int64_t>** hit) {
   size_t best = std::string_view::npos;

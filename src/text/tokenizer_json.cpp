@@ -1,4 +1,4 @@
-// Hugging Face's tokenizer.json, byte-level BPE only. Each part is either understood or refused by name.
+// Hugging Face's tokenizer.json, byte-level BPE only. Unsupported parts are errors by name.
 #include <set>
 
 #include "bpe.h"
@@ -91,7 +91,7 @@ void read_vocabulary(const LargeJson& model, const std::string& where, const std
     }
     const auto id = value.get<size_t>();
     if (id >= out.tokens.size()) out.tokens.resize(id + 1);
-    if (!out.tokens[id].empty()) throw Error({.what = "two tokens have one id", .where = where, .found = cat(id)});
+    if (!out.tokens[id].empty()) throw Error({.what = "two tokens have the same id", .where = where, .found = cat(id)});
     out.tokens[id] = added.count(text) > 0 && !is_printable_byte_text(text) ? text : bytes_of_printable(text, where);
   }
 }
@@ -120,7 +120,7 @@ BpeDefinition bpe_from_tokenizer_json(const LargeJson& json, const std::string& 
   refuse_unsupported_model(model, where);
   read_normalizer(member(json, "normalizer"), where, out.pre_tokenizer);
   if (!read_pre_tokenizer(member(json, "pre_tokenizer"), where, out.pre_tokenizer)) {
-    unsupported("pre-tokenizer", "none that is byte-level", where);
+    unsupported("pre-tokenizer", "not byte-level", where);
   }
   if (const LargeJson& decoder = member(json, "decoder");
       !decoder.is_null() && type_of(decoder, where) != "ByteLevel") {

@@ -31,7 +31,7 @@ Regex::Regex(const std::string& pattern) : pattern_(std::make_unique<Pattern>())
   UErrorCode status = U_ZERO_ERROR;
   UParseError parse_error{};
   pattern_->compiled.reset(icu::RegexPattern::compile(from_utf8(pattern), parse_error, status));
-  check(U_SUCCESS(status), "a regular expression of the library does not compile: " + pattern);
+  check(U_SUCCESS(status), "invalid regular expression in the library: " + pattern);
 }
 
 Regex::~Regex() = default;

@@ -5,7 +5,7 @@ namespace {
 
 struct Scan {
   size_t length = 0;   // bytes of a whole character, 0 if none
-  size_t maximal = 1;  // bytes of the longest correct beginning, at least 1
+  size_t maximal = 1;  // bytes of the longest valid beginning, at least 1
   bool truncated = false;
 };
 

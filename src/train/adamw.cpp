@@ -1,6 +1,6 @@
 #include "precis/train/adamw.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>
@@ -20,7 +20,7 @@ AdamW::AdamW(TensorMap parameters, const TrainConfig& config)
     if (std::any_of(parameters.begin(), parameters.end(), fits)) continue;
     std::set<std::string> beginnings;
     for (const auto& [name, parameter] : parameters) beginnings.insert(name.substr(0, name.find('.')));
-    throw Error({.what = "no trained tensor has such a name",
+    throw Error({.what = "no trained tensor has this name",
                  .where = "train.lr_factors",
                  .expected = "the beginning of one of " + join({beginnings.begin(), beginnings.end()}, ", "),
                  .found = own.tensors});
@@ -80,7 +80,7 @@ double AdamW::clip_gradients(double clip) {
 }
 
 void AdamW::step(double rate) {
-  const torch::NoGradGuard no_gradient;
+  const at::NoGradGuard no_gradient;
   struct Group {
     std::vector<Tensor> parameters, gradients, first, second, steps;
   };
@@ -123,7 +123,7 @@ void AdamW::load_state(const TensorMap& state, const std::string& where) {
     }
   }
   if (state.size() != own.size())
-    throw Error({.what = "the optimiser's state has tensors too many",
+    throw Error({.what = "the optimiser's state has too many tensors",
                  .where = where,
                  .expected = cat(own.size()),
                  .found = cat(state.size())});

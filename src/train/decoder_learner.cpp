@@ -1,7 +1,7 @@
 #include "decoder_learner.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 
@@ -11,7 +11,7 @@
 namespace precis {
 namespace {
 
-// Tensors in memory as a checkpoint: a decoder built around them is differentiable in them.
+// Tensors in memory as a checkpoint. A decoder built from them is differentiable in them.
 class TensorsInMemory : public Checkpoint {
  public:
   explicit TensorsInMemory(const TensorMap& tensors) : tensors_(tensors) {}
@@ -85,8 +85,7 @@ DecoderLearner::Losses DecoderLearner::losses(const TrainingSet::Example& exampl
   Losses out;
   out.targets = labels.index_select(0, places);
   out.logits = decoder.logits(rows.flatten(0, 1).index_select(0, places)).to(torch::kFloat);
-  out.each = torch::nn::functional::cross_entropy(
-      out.logits, out.targets, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kNone));
+  out.each = at::cross_entropy_loss(out.logits, out.targets, {}, at::Reduction::None);
   if (example.weights.defined()) out.weights = example.weights.narrow(1, 1, T).flatten().index_select(0, places);
   return out;
 }
@@ -100,7 +99,7 @@ LossSum DecoderLearner::loss(const Objective&, const TrainingSet::Example& examp
 }
 
 DecoderLearner::Scores DecoderLearner::scores(const TrainingSet::Example& example) const {
-  const torch::NoGradGuard no_gradient;
+  const at::NoGradGuard no_gradient;
   const Losses l = losses(example);
   const Tensor counted =
       l.weights.defined() ? l.weights.eq(l.weights.max()) : torch::ones_like(l.each).to(torch::kBool);

@@ -1,4 +1,4 @@
-// A Llama-shaped decoder as what the trainer trains: next-token prediction in rows of text.
+// A Llama-shaped decoder as a Learner: next-token prediction on rows of text.
 #pragma once
 
 #include "precis/train/learner.h"
@@ -8,8 +8,8 @@ namespace precis {
 
 class DecoderLearner : public Learner {
  public:
-  // Initial values as Llama's: N(0, 0.02), products that write to the residual stream smaller; RMSNorm gains 1.
-  // `start`: weights to begin with, or nullptr. `dtype`: of products; the weights are fp32.
+  // Llama's initial values: N(0, 0.02), smaller for products that write to the residual stream; RMSNorm gains 1.
+  // `start`: initial weights, or nullptr. `dtype`: of products; the weights are fp32.
   DecoderLearner(DecoderConfig config, uint64_t seed, const Checkpoint* start, at::ScalarType dtype,
                  std::function<void(const DecoderLearner&)> write_export, std::filesystem::path exported);
 
@@ -29,8 +29,8 @@ class DecoderLearner : public Learner {
 
   const TensorMap& all_tensors() const { return tensors_; }
 
-  // Without gradients, over the labels with the greatest weight: sums of losses and of tokens predicted right, and how
-  // many there are.
+  // Without gradients, over the labels with the greatest weight: the sum of losses, the number of correct predictions
+  // and the number of labels.
   struct Scores {
     double loss = 0, right = 0, count = 0;
   };

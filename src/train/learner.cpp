@@ -35,11 +35,13 @@ LossSum CompressorLearner::loss(const Objective& objective, const TrainingSet::E
   } else {
     loss = decoder_loss(compressor_.decoder(), compressor_.prompt(memory, example.task));
   }
+  // The sum is divided by the count of the whole batch later.
+  if (const Tensor own = compressor_.auxiliary_loss(); own.defined()) loss.sum = loss.sum + own * loss.count;
   watch.add_to(seconds.decode);
   return loss;
 }
 
-// So that a checkpoint can be evaluated and used by itself.
+// Makes a checkpoint usable on its own.
 void CompressorLearner::describe(const fs::path& checkpoint) const { write_compressor_json(checkpoint, compressor_); }
 
 bool CompressorLearner::is_exported(const fs::path& run) const {

@@ -1,6 +1,6 @@
 #include "precis/train/objective.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "precis/compress/prompt.h"
 #include "precis/core/error.h"
@@ -39,7 +39,7 @@ TaskTokens without_first_label(TaskTokens task) {
 
 namespace {
 
-// Final rows [n, D] at the supervised places of an input, row by row.
+// Final hidden states [n, D] at the supervised positions of an input, in order.
 Tensor supervised_rows(const Decoder& decoder, const DecoderInput& input) {
   const Tensor places = input.labels.flatten().ne(-100).nonzero().squeeze(1).to(decoder.device());
   return decoder.hidden(input).flatten(0, 1).index_select(0, places);
@@ -64,9 +64,9 @@ DecoderInput teacher_input(const Decoder& decoder, const TokenBatch& context, co
 LossSum distillation_loss(const Decoder& decoder, const DecoderInput& input, const TokenBatch& context,
                           const TaskTokens& task, int64_t bos_id, const ObjectiveConfig& config) {
   const double T = config.distill_temperature;
-  Tensor kept, teacher;  // the teacher's tokens and their probabilities, softened
+  Tensor kept, teacher;  // the teacher's top-k tokens and their probabilities at temperature T
   {
-    const torch::NoGradGuard frozen;
+    const at::NoGradGuard frozen;
     Tensor logits =
         decoder.logits(supervised_rows(decoder, teacher_input(decoder, context, task, bos_id))).to(torch::kFloat) / T;
     if (config.distill_top_k > 0 && config.distill_top_k < logits.size(-1))
@@ -74,7 +74,7 @@ LossSum distillation_loss(const Decoder& decoder, const DecoderInput& input, con
     teacher = logits.softmax(-1);
   }
   const Tensor rows = supervised_rows(decoder, input);
-  check(rows.size(0) == teacher.size(0), "distillation: teacher and student are compared at the same tokens");
+  check(rows.size(0) == teacher.size(0), "distillation: teacher and student need the same supervised tokens");
   Tensor student = (decoder.logits(rows).to(torch::kFloat) / T).log_softmax(-1);
   if (kept.defined()) student = student.gather(-1, kept);
   const Tensor sum = torch::xlogy(teacher, teacher).sum() - (teacher * student).sum();

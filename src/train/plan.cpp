@@ -14,15 +14,15 @@ DecoderConfig decoder_shape(const Config& config) {
   if (fs::is_regular_file(path)) return decoder_config_from_gguf(GgufFile(path));
   const fs::path file = fs::exists(path / "config.json") ? path / "config.json" : fs::path(config.model.shape);
   if (!fs::exists(file)) {
-    throw Error({.what = "no model here, and no shape of it",
+    throw Error({.what = "no model found, and no model.shape",
                  .where = "model.path",
-                 .expected = "a model, or model.shape: its config.json",
+                 .expected = "a model, or its config.json as model.shape",
                  .found = config.model.path});
   }
   return decoder_config_from_hugging_face(read_json(file), file.string());
 }
 
-// Rows of the passes of a micro-batch whose contexts and tasks are as long as they may be.
+// Rows of a micro-batch's passes, with contexts and tasks of maximum length.
 PassRows longest_rows(const Config& config, const ObjectiveConfig& o, int64_t entries) {
   const DataConfig& d = config.data;
   const int64_t contexts = config.train.micro_batch > 0 ? std::min(config.train.micro_batch, config.train.batch)
@@ -31,7 +31,7 @@ PassRows longest_rows(const Config& config, const ObjectiveConfig& o, int64_t en
   PassRows rows{.encoder = contexts * (d.max_context_tokens + entries),
                 .encoder_takes_gradient = config.compressor.lora.rank > 0,
                 .recompute = config.train.recompute};
-  const auto add = [&](double weight, int64_t tasks, int64_t tokens) {  // objectives go through one after the other
+  const auto add = [&](double weight, int64_t tasks, int64_t tokens) {  // objectives run in sequence
     if (weight <= 0) return;
     rows.decoder = std::max(rows.decoder, contexts * tasks * (in_front + tokens));
     rows.supervised = std::max(rows.supervised, contexts * tasks * tokens);
@@ -44,7 +44,7 @@ PassRows longest_rows(const Config& config, const ObjectiveConfig& o, int64_t en
   return rows;
 }
 
-// Encoder and decoder rows of a whole step, the longest case: joint objectives each go through both.
+// Encoder and decoder rows of a whole step of maximum length: each joint objective runs both passes.
 int64_t longest_step_rows(const Config& config, const ObjectiveConfig& o, int64_t entries) {
   int64_t rows = 0;
   for (const auto& [weight, single] :
@@ -59,7 +59,7 @@ int64_t longest_step_rows(const Config& config, const ObjectiveConfig& o, int64_
   return rows;
 }
 
-// With data.max_context_tokens the longest of all stages.
+// Sets data.max_context_tokens to the maximum over all stages.
 Config with_longest_contexts(Config config) {
   int64_t longest = 0;
   for (const auto& stage : stages_of(config)) longest = std::max(longest, stage.max_context_tokens);
@@ -69,7 +69,7 @@ Config with_longest_contexts(Config config) {
 
 constexpr double assumed_share_of_peak = 0.35;
 
-// Operations of all steps with contexts and tasks as long as they may be.
+// Operations of all steps, with contexts and tasks of maximum length.
 double planned_operations(const Config& config, const DecoderConfig& shape) {
   const int64_t ratio = config.compressor.ratio, entries = (config.data.max_context_tokens + ratio - 1) / ratio;
   double operations = 0;

@@ -36,12 +36,12 @@ Json model_config(const PretrainOptions& o, int64_t eos_id) {
           {"eos_token_id", eos_id}};
 }
 
-// With the shape of the decoder that the training starts from.
+// The options with the shape of the decoder in start_from.
 PretrainOptions with_shape(PretrainOptions o) {
   if (o.start_from.empty()) return o;
   const fs::path file = fs::path(o.start_from) / "training.json";
   if (!fs::exists(file)) {
-    throw Error({.what = "no decoder that precis pretrain has finished",
+    throw Error({.what = "not a decoder made by precis pretrain",
                  .where = o.start_from,
                  .expected = "a folder with training.json"});
   }
@@ -58,13 +58,13 @@ PretrainOptions with_shape(PretrainOptions o) {
 
 void check_options(const PretrainOptions& o) {
   if (o.hidden % o.heads != 0 || o.heads % o.kv_heads != 0) {
-    throw Error({.what = "heads do not divide the width",
+    throw Error({.what = "the numbers of heads do not divide the hidden size",
                  .where = "pretrain",
                  .expected = "--heads divides --hidden, --kv-heads divides --heads",
                  .found = cat(o.hidden, ", ", o.heads, ", ", o.kv_heads)});
   }
   if (o.corpus.empty() != o.tokenizer.empty() || (o.corpus.empty() && !o.held_out.empty())) {
-    throw Error({.what = "a corpus comes with the tokenizer it was prepared with",
+    throw Error({.what = "a corpus needs the tokenizer it was prepared with",
                  .where = "pretrain",
                  .expected = "--corpus and --tokenizer, both or neither; --held-out with them"});
   }
@@ -95,7 +95,7 @@ std::string tokenizer_of(const PretrainOptions& o) {
   return train_sentencepiece(texts, o.vocabulary);
 }
 
-// The run as the trainer has it.
+// The trainer's configuration of the run.
 Config training_config(const PretrainOptions& o, const fs::path& run) {
   Config c;
   c.model.dtype = o.dtype;
@@ -163,7 +163,7 @@ class Pretraining {
                  .found = training.at("options").dump()});
   }
 
-  // Shape and data of the training in this folder; what the trainer compares itself is left to it.
+  // Also checks the options against those of an earlier start; the trainer checks its own configuration.
   void write_tokenizer() const {
     const fs::path file = folder_ / "training-options.json";
     if (fs::exists(file) && read_json(file) != to_json(o_)) {
@@ -181,7 +181,7 @@ class Pretraining {
     return std::make_shared<PretrainingWindows>(o_.corpus, *tokenizer_, o_.context);
   }
 
-  // On passages behind those that are trained on: of their answers' tokens. On the held-out corpus: of all tokens.
+  // Scores answer tokens of passages after the training ones, or all tokens of the held-out corpus.
   Json measure(const DecoderLearner& learner) const {
     DecoderLearner::Scores sum;
     const auto add = [&](const TrainingSet& set, int64_t first, int64_t count) {
@@ -203,9 +203,9 @@ class Pretraining {
             {"token_accuracy_percent", 100 * sum.right / sum.count}};
   }
 
-  // The Hugging Face folder; training.json last, which says that it is whole.
+  // Writes the Hugging Face folder; training.json last, to mark it as complete.
   void write(const DecoderLearner& learner) const {
-    TensorMap halves;  // 16 bits are enough for what it is for, and half the size
+    TensorMap halves;  // bf16 is precise enough, at half the size
     for (const auto& [name, tensor] : learner.all_tensors()) halves[name] = tensor.detach().to(torch::kBFloat16);
     write_safetensors(folder_ / "model.safetensors", halves, {{"format", "pt"}});
     write_json(folder_ / "config.json", model_config(o_, tokenizer_->eos_id));
@@ -251,7 +251,7 @@ Json to_json(const PretrainOptions& o) {
   if (o.corpus.empty()) {
     out["questions"] = o.questions;
     out["answer_weight"] = o.answer_weight;
-    if (o.entities != 1) out["entities"] = o.entities;  // absent from folders made before they were options
+    if (o.entities != 1) out["entities"] = o.entities;  // absent in older folders
   } else {
     out["corpus"] = o.corpus;
     out["context"] = o.context;

@@ -1,6 +1,6 @@
 #include "precis/train/process_group.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
@@ -38,7 +38,7 @@ int64_t number_in_environment(const char* name, int64_t low, int64_t high) {
   }
   if (value < low || value > high) {
     throw Error(
-        {.what = "a variable of the process group is missing or wrong",
+        {.what = "an environment variable of the process group is missing or invalid",
          .where = name,
          .expected = cat("a whole number from ", low, " to ", high),
          .found = text.empty() ? "nothing" : excerpt(text),
@@ -55,16 +55,16 @@ struct ProcessGroup::Backend {
   c10::intrusive_ptr<c10d::Backend> group;
   std::string name;
 
-  // Runs a collective; whatever goes wrong in it means that another process is gone.
+  // Runs a collective; any failure means that another process has ended.
   template <class F>
   void run(F start) const {
     try {
       for (const auto& work : start()) work->wait();
     } catch (const std::exception& e) {
-      throw Error({.what = "another process of the group has ended, or does not answer in time",
+      throw Error({.what = "another process of the group has ended or timed out",
                    .where = name,
                    .found = excerpt(e.what(), 200),
-                   .hint = "its own output says why; start all of them again to go on from the last checkpoint"},
+                   .hint = "see that process's output; restart all processes to resume from the last checkpoint"},
                   Error::Kind::resources);
     }
   }
@@ -80,14 +80,16 @@ ProcessGroup ProcessGroup::from_environment(const std::string& device, double ti
   out.size_ = number_in_environment("WORLD_SIZE", 1, 1 << 20);
   if (out.size_ == 1) return out;
   out.rank_ = number_in_environment("RANK", 0, out.size_ - 1);
-  std::signal(SIGPIPE, SIG_IGN);  // a peer that has died is an error to report, not a signal that ends us
+  std::signal(SIGPIPE, SIG_IGN);  // report a dead peer as an error instead of dying from the signal
   const std::string address = environment("MASTER_ADDR");
   if (address.empty())
-    throw Error({.what = "a variable of the process group is missing", .where = "MASTER_ADDR", .expected = "a host"});
+    throw Error({.what = "an environment variable of the process group is missing",
+                 .where = "MASTER_ADDR",
+                 .expected = "a host"});
   const auto timeout = std::chrono::milliseconds(static_cast<int64_t>(timeout_seconds * 1000));
   c10d::TCPStoreOptions options;
   options.port = static_cast<uint16_t>(number_in_environment("MASTER_PORT", 1, 65535));
-  // torchrun keeps the store itself and says so.
+  // torchrun may host the store itself.
   const bool agent = environment("TORCHELASTIC_USE_AGENT_STORE") == "True";
   options.isServer = out.rank_ == 0 && !agent;
   options.numWorkers = static_cast<size_t>(out.size_);
@@ -118,24 +120,24 @@ ProcessGroup ProcessGroup::from_environment(const std::string& device, double ti
 #endif
     }
   } catch (const std::exception& e) {
-    throw Error({.what = "the process group did not come together",
+    throw Error({.what = "cannot connect the process group",
                  .where = cat(out.backend_->name, " at ", address, ":", options.port),
                  .found = excerpt(e.what(), 200),
-                 .hint = "all processes must be started with the same WORLD_SIZE, MASTER_ADDR and MASTER_PORT"},
+                 .hint = "start all processes with the same WORLD_SIZE, MASTER_ADDR and MASTER_PORT"},
                 Error::Kind::resources);
   }
   if (!out.backend_->group) {
-    throw Error({.what = "this build has no process group for the device",
+    throw Error({.what = "this build does not support process groups on the device",
                  .where = "model.device",
                  .found = device,
-                 .hint = "build with the headers of libgloo-dev (cpu) or a LibTorch with NCCL (cuda)"});
+                 .hint = "build with libgloo-dev (cpu) or a LibTorch with NCCL (cuda)"});
   }
   return out;
 }
 
 void ProcessGroup::sum_in_place(const std::vector<Tensor>& tensors) const {
   if (!backend_) return;
-  const torch::NoGradGuard no_gradient;
+  const at::NoGradGuard no_gradient;
   std::vector<std::vector<Tensor>> buckets;
   int64_t filled = bucket_bytes;
   for (const auto& tensor : tensors) {
@@ -176,7 +178,7 @@ std::vector<double> ProcessGroup::sum(std::vector<double> values) const {
 
 void ProcessGroup::copy_from_first(const std::vector<Tensor>& tensors) const {
   if (!backend_) return;
-  const torch::NoGradGuard no_gradient;
+  const at::NoGradGuard no_gradient;
   for (const auto& tensor : tensors) {
     std::vector<Tensor> one = {tensor.detach().contiguous()};
     backend_->run([&] { return std::vector<c10::intrusive_ptr<c10d::Work>>{backend_->group->broadcast(one)}; });

@@ -1,6 +1,7 @@
 #include "precis/train/run_folder.h"
 
-#include <torch/torch.h>
+#include <ATen/Parallel.h>
+#include <torch/types.h>
 #include <torch/version.h>
 
 #include <algorithm>
@@ -17,7 +18,7 @@ namespace precis {
 namespace fs = std::filesystem;
 namespace {
 
-// Keys that may differ between two starts of one run.
+// Keys that may change between two starts of the same run.
 bool may_change(const std::string& key, const std::vector<std::string>& allowed) {
   static const std::vector<std::string> free = {
       "train.steps",        "train.max_seconds", "train.log_interval", "train.save_interval", "train.keep",
@@ -27,19 +28,6 @@ bool may_change(const std::string& key, const std::vector<std::string>& allowed)
   if (std::find(allowed.begin(), allowed.end(), key) != allowed.end()) return true;
   return key.starts_with("eval.") || key.starts_with("bench.") || key.starts_with("sweep.") ||
          std::find(free.begin(), free.end(), key) != free.end();
-}
-
-void collect_changes(const Json& before, const Json& now, const std::string& path,
-                     const std::vector<std::string>& allowed, std::vector<std::string>& changes) {
-  for (const auto& [key, value] : now.items()) {
-    const std::string full = path.empty() ? key : path + "." + key;
-    const Json old = before.is_object() && before.contains(key) ? before.at(key) : Json();
-    if (value.is_object()) {
-      collect_changes(old, value, full, allowed, changes);
-    } else if (old != value && !may_change(full, allowed)) {
-      changes.push_back(cat(full, " was ", old.dump(), ", is ", value.dump()));
-    }
-  }
 }
 
 std::string checkpoint_name(int64_t step) {
@@ -86,14 +74,15 @@ RunFolder::RunFolder(const fs::path& path, const Config& config) : path_(path) {
   const fs::path file = path_ / "config.json";
   if (fs::exists(file)) {
     std::vector<std::string> changes;
-    collect_changes(to_json_absolute(read_config(file)), to_json_absolute(config), "", config.train.allow_changes,
-                    changes);
+    const Json before = to_json_absolute(read_config(file, config.compressor.methods));
+    for (const JsonChange& c : json_changes(before, to_json_absolute(config))) {
+      if (!may_change(c.path, config.train.allow_changes))
+        changes.push_back(cat(c.path, " was ", c.before.dump(), ", is ", c.now.dump()));
+    }
     if (!changes.empty()) {
-      throw Error({.what = "the folder holds a run with another configuration:\n  " + join(changes, "\n  "),
+      throw Error({.what = "the folder contains a run with another configuration:\n  " + join(changes, "\n  "),
                    .where = path_.string(),
-                   .hint =
-                       "choose another run.dir, or name what may change in train.allow_changes; the run is then not "
-                       "the one that it would have been"});
+                   .hint = "choose another run.dir, or list the changed keys in train.allow_changes"});
     }
   }
   write_json(file, to_json_for(config, path_));
@@ -105,7 +94,7 @@ std::vector<fs::path> RunFolder::checkpoints() const {
   for (const auto& entry : fs::directory_iterator(path_ / "checkpoints")) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with(".")) {
-      fs::remove_all(entry.path());  // a save that was cut off
+      fs::remove_all(entry.path());  // an interrupted save
     } else if (name.starts_with("step-") && fs::exists(entry.path() / "state.json")) {
       found.push_back(entry.path());
     }
@@ -129,7 +118,7 @@ std::optional<RunState> RunFolder::resume(Learner& learner, AdamW& optimizer) co
 
 void RunFolder::save(const RunState& state, const Learner& learner, const AdamW& optimizer, int64_t keep) const {
   const std::string name = checkpoint_name(state.step);
-  if (fs::exists(path_ / "checkpoints" / name / "state.json")) return;  // this step is saved already
+  if (fs::exists(path_ / "checkpoints" / name / "state.json")) return;  // already saved
   write_folder_atomically(path_ / "checkpoints" / name, [&](const fs::path& folder) {
     write_safetensors(folder / (learner.file() + ".safetensors"), learner.tensors());
     write_safetensors(folder / "optimizer.safetensors", optimizer.state());
@@ -151,7 +140,7 @@ void RunFolder::drop_metrics_after(int64_t step) const {
   if (!fs::exists(file)) return;
   std::string kept;
   for (const auto& line : split(read_file(file), '\n')) {
-    const Json json = Json::parse(line, nullptr, false);  // a torn last line is dropped with the rest
+    const Json json = Json::parse(line, nullptr, false);  // also drops an incomplete last line
     if (json.is_object() && json.value("step", int64_t{0}) <= step) kept += line + "\n";
   }
   write_file_atomically(file, kept);

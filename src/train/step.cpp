@@ -1,7 +1,7 @@
 #include "step.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 
@@ -10,7 +10,7 @@
 namespace precis {
 namespace {
 
-// Gradients that any process has: where another one has none, zeros stand in.
+// Adds zero gradients for parameters that have a gradient in another process only.
 void fill_missing(std::vector<Tensor>& gradients, const std::vector<Tensor>& parameters, const ProcessGroup& group) {
   if (group.size() == 1) return;
   std::vector<double> present;
@@ -21,9 +21,9 @@ void fill_missing(std::vector<Tensor>& gradients, const std::vector<Tensor>& par
   }
 }
 
-// to += factor * from, gradient by gradient.
+// to += factor * from, for every gradient.
 void add_gradients(std::vector<Tensor>& to, const std::vector<Tensor>& from, double factor) {
-  const torch::NoGradGuard no_gradient;
+  const at::NoGradGuard no_gradient;
   if (to.empty()) to.resize(from.size());
   std::vector<Tensor> first, sums, more;
   for (size_t i = 0; i < from.size(); ++i) {
@@ -50,8 +50,7 @@ StepWork WorkQueue::prepare(size_t stage, int64_t step) const {
   for (const auto& objective : work.objectives) {
     work.examples.emplace_back();
     for (int64_t place = first; place < end; place += micro) {
-      const bool whole =
-          first == 0 && end == t.batch && micro >= t.batch;  // then a batch with nothing to learn is an error
+      const bool whole = first == 0 && end == t.batch && micro >= t.batch;  // then a batch without targets is an error
       auto example = stages_[stage].data->batch(seed, step, t.batch, objective.task, place,
                                                 whole ? -1 : std::min(micro, end - place));
       if (example.tokens > 0) work.examples.back().push_back(std::move(example));

@@ -1,4 +1,4 @@
-// One optimiser step's gradients: batches prepared in the background, objectives, micro-batches, processes.
+// The gradients of one optimiser step: batches prepared in the background, objectives, micro-batches, processes.
 #pragma once
 
 #include <future>
@@ -9,7 +9,7 @@
 
 namespace precis {
 
-// What this process computes of a step: by objective, its micro-batches.
+// This process's share of a step: micro-batches by objective.
 struct StepWork {
   std::vector<Objective> objectives;
   std::vector<std::vector<TrainingSet::Example>> examples;
@@ -42,8 +42,8 @@ struct StepResult {
   bool finite() const;
 };
 
-// Leaves the gradients of the token-mean loss (methods.md section 7) over the whole batch in the optimiser's
-// parameters: sum over objectives of weight / weights * sum of losses / number of supervised tokens.
+// Sets the optimiser's gradients to those of the token-mean loss over the whole batch (methods.md section 7): sum over
+// objectives of weight / weights * sum of losses / number of supervised tokens.
 StepResult compute_gradients(Learner& learner, AdamW& optimizer, const StepWork& work, const ObjectiveConfig& settings,
                              uint64_t dropout_seed, double clip, const ProcessGroup& group, StepSeconds& seconds);
 

@@ -1,6 +1,6 @@
 #include "precis/train/throughput.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <chrono>
@@ -20,18 +20,18 @@ double training_operations_per_token(const DecoderConfig& c) {
 
 double activation_bytes(const DecoderConfig& c, int64_t bytes_per_value, const PassRows& rows) {
   const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
-  // Of a row in a layer: the input of each norm and of each product, what attention and SwiGLU keep.
+  // Per row and layer: the inputs of norms and products, and the tensors that attention and SwiGLU keep.
   const int64_t input = c.hidden, layer = 4 * c.hidden + (q + 2 * kv) + (q + 2 * kv) + 2 * q + 3 * c.intermediate;
   const auto kept = [&](int64_t n) { return n * (rows.recompute ? c.layers * input + 2 * layer : c.layers * layer); };
   const int64_t values = kept(rows.decoder) + (rows.encoder_takes_gradient ? kept(rows.encoder) : rows.encoder * layer);
-  // Logits come in blocks of 64 rows, in fp32, with their gradient.
+  // Logits in blocks of 64 rows, in fp32, with their gradient.
   const int64_t logits = std::min<int64_t>(rows.supervised, 64) * c.vocabulary * 4 * 2;
   return static_cast<double>(values * bytes_per_value + logits);
 }
 
 namespace {
 
-// Seconds of the fastest of five runs, or of those that fit into a second.
+// Seconds of the fastest of up to five runs, limited to about one second in total.
 double best_of_five(at::Device device, const std::function<void()>& run) {
   double best = 1e30, all = 0;
   for (int i = 0; i < 5 && all < 1; ++i) {
@@ -49,8 +49,8 @@ double best_of_five(at::Device device, const std::function<void()>& run) {
 
 double matrix_peak(at::ScalarType dtype, at::Device device) {
   const int64_t size = device.is_cpu() ? 1024 : 8192;
-  const torch::NoGradGuard no_gradient;
-  // Random, since products of equal numbers run faster than others on some GPUs.
+  const at::NoGradGuard no_gradient;
+  // Random, since products of constant matrices are faster on some GPUs.
   const Tensor a = torch::empty({size, size}).uniform_(-1, 1).to(device, dtype), b = a.clone();
   const double best = best_of_five(device, [&] { torch::matmul(a, b); });
   return 2.0 * static_cast<double>(size * size * size) / best;

@@ -1,7 +1,7 @@
 #include "precis/train/trainer.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <chrono>
 
@@ -21,7 +21,7 @@
 namespace precis {
 namespace {
 
-// What the log says of the steps since its last line.
+// Statistics of the steps since the last log line.
 struct Window {
   double loss = 0, seconds = 0;
   int64_t steps = 0, tokens = 0;
@@ -78,7 +78,7 @@ class TrainingRun {
   }
 
  private:
-  // Error now and not after hours, if a stage's data has nothing for one of its objectives.
+  // Fails early if a stage's data does not support one of its objectives.
   void require_tasks(const TrainingStage& stage) const {
     ObjectiveConfig all = stage.settings.objectives;
     all.mix = "joint";
@@ -98,7 +98,7 @@ class TrainingRun {
     return index;
   }
 
-  // How far the stage is: by its steps, or with one stage by time, whichever is further.
+  // The stage's progress: by steps or, with a single stage, by time, whichever is greater.
   double stage_progress() const {
     const auto steps = static_cast<double>(std::max<int64_t>(1, stages_[stage()].settings.steps));
     const double by_steps = static_cast<double>(state_.step - first_step_[stage()]) / steps;
@@ -124,7 +124,7 @@ class TrainingRun {
                    .found = state_.data_hash});
     }
     state_ = resumed;
-    if (!is_done() && group_.leads()) log::info(cat("going on from step ", state_.step));
+    if (!is_done() && group_.leads()) log::info(cat("resuming from step ", state_.step));
   }
 
   void announce() {
@@ -144,7 +144,7 @@ class TrainingRun {
     save();
     throw Error({.what = cat("interrupted; saved at step ", state_.step),
                  .where = config_.run.dir,
-                 .hint = "run the same command again to go on"},
+                 .hint = "run the same command again to resume"},
                 Error::Kind::interrupted);
   }
 
@@ -169,7 +169,7 @@ class TrainingRun {
     const StepResult result =
         compute_gradients(learner_, optimizer_, work, settings.objectives, Random(seed, "dropout", step).next(),
                           train_.clip, group_, window_.parts);
-    if (result.interrupted) stop();  // before the update: the step is done again
+    if (result.interrupted) stop();  // before the update: the step runs again on resume
     const auto update = Clock::now();
     if (result.finite()) {
       optimizer_.step(learning_rate_);
@@ -191,7 +191,7 @@ class TrainingRun {
 
   int64_t stage_end(size_t index) const { return index + 1 < stages_.size() ? first_step_[index + 1] : total_steps_; }
 
-  // Leaves a step out, and stops the run after too many; which contexts it had is in skipped.jsonl.
+  // Skips a step, records its contexts in skipped.jsonl, and stops the run after too many.
   void skip(const StepResult& result, size_t now) {
     ++state_.skipped;
     const auto members = stages_[now].data->members(static_cast<uint64_t>(config_.run.seed), state_.step, train_.batch);
@@ -201,11 +201,11 @@ class TrainingRun {
                                {"loss", cat(result.loss)},
                                {"gradient_norm", cat(result.gradient_norm)},
                                {"contexts", members}});
-      log::warn(cat("step ", state_.step, " left out: loss ", result.loss, ", gradient norm ", result.gradient_norm));
+      log::warn(cat("step ", state_.step, " skipped: loss ", result.loss, ", gradient norm ", result.gradient_norm));
     }
     if (state_.skipped <= train_.skip_limit) return;
     throw Error({.what = cat("the loss or its gradient is not finite at step ", state_.step, ", after ",
-                             state_.skipped - 1, " steps left out"),
+                             state_.skipped - 1, " skipped steps"),
                  .where = config_.run.dir + "/skipped.jsonl",
                  .found = cat("loss ", result.loss, ", gradient norm ", result.gradient_norm),
                  .hint = "lower train.lr, or set train.clip"},
@@ -282,10 +282,10 @@ class TrainingRun {
     if (!folder_) return;
     folder_->append_metrics(line);
     log::info(cat(learner_.name(), " step ", state_.step, " after ", fixed(state_.train_seconds, 0),
-                  " s: ", scores_of(line), state_.reached_target ? "; the target is reached" : ""));
+                  " s: ", scores_of(line), state_.reached_target ? "; target reached" : ""));
   }
 
-  // What an evaluation measured, for the log.
+  // An evaluation's scores, for the log.
   static std::string scores_of(const Json& line) {
     if (line.contains("em_percent"))
       return cat("EM ", fixed(line.at("em_percent"), 1), ", F1 ", fixed(line.value("f1_percent", 0.0), 1));

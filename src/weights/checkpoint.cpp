@@ -63,17 +63,17 @@ class HuggingFaceCheckpoint : public Checkpoint {
   std::string path() const override { return folder_.string(); }
 
  private:
-  // `expected`: the names that the index promises for this shard.
+  // `expected`: the names that the index lists for this shard.
   void add_shard(const fs::path& file, const std::set<std::string>* expected) {
     shards_.emplace_back(file);
     for (const auto& [name, entry] : shards_.back().entries()) {
       if (expected != nullptr && expected->count(name) == 0) {
-        throw Error({.what = "the shard holds a tensor that the index does not give it",
+        throw Error({.what = "the shard contains a tensor that the index does not list for it",
                      .where = file.string(),
                      .found = excerpt(name)});
       }
       if (!shard_of_.emplace(name, shards_.size() - 1).second)
-        throw Error({.what = "a tensor stands in two shards", .where = file.string(), .found = excerpt(name)});
+        throw Error({.what = "a tensor is in two shards", .where = file.string(), .found = excerpt(name)});
     }
     if (expected == nullptr) return;
     for (const auto& name : *expected) {
@@ -115,7 +115,7 @@ constexpr std::pair<const char*, const char*> names_of_layer[] = {
 constexpr std::pair<const char*, const char*> names_outside_layers[] = {
     {"model.embed_tokens", "token_embd"}, {"model.norm", "output_norm"}, {"lm_head", "output"}};
 
-// "" for a GGUF tensor that is no weight of a decoder we know.
+// "" for a GGUF tensor that is not a known decoder weight.
 std::string hugging_face_name(const std::string& gguf) {
   const size_t dot = gguf.rfind('.');
   if (dot == std::string::npos) return "";
@@ -166,8 +166,9 @@ class GgufCheckpoint : public Checkpoint {
   // Rows of head h: (2j + s) in the file, (s d/2 + j) for half-split RoPE.
   Tensor half_split(const Tensor& t, int64_t heads, const std::string& name) const {
     if (t.size(0) % (2 * heads) != 0) {
-      throw Error(
-          {.what = "the rows do not divide into heads", .where = cat(path(), ": ", name), .found = cat(t.sizes())});
+      throw Error({.what = "the number of rows is not a multiple of the number of heads",
+                   .where = cat(path(), ": ", name),
+                   .found = cat(t.sizes())});
     }
     const int64_t half = t.size(0) / heads / 2;
     return t.reshape({heads, half, 2, -1}).transpose(1, 2).reshape(t.sizes()).contiguous();

@@ -147,9 +147,9 @@ at::Tensor dequantize(const GgufFile& file, const std::string& name) {
                  .found = cat("ggml type ", tensor.type)});
   }
   if (tensor.shape.back() % layout->weights != 0) {
-    throw Error(
-        {.what = cat("rows of ", tensor.shape.back(), " weights do not divide into blocks of ", layout->weights),
-         .where = where});
+    throw Error({.what = cat("rows of ", tensor.shape.back(), " weights are not a multiple of the block size ",
+                             layout->weights),
+                 .where = where});
   }
   int64_t elements = 1;
   for (const int64_t size : tensor.shape) elements *= size;

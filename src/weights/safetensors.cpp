@@ -106,7 +106,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(std:
     throw Error({.what = "too short for a safetensors file", .where = where, .found = cat(file_->size(), " bytes")});
   std::memcpy(&header_bytes, file_->data(), 8);
   if (header_bytes > std::min(file_->size() - 8, largest_header)) {
-    throw Error({.what = "not a safetensors file, or cut short",
+    throw Error({.what = "not a safetensors file, or truncated",
                  .where = where,
                  .expected = cat("a header of at most ", std::min(file_->size() - 8, largest_header), " bytes"),
                  .found = cat(header_bytes)});

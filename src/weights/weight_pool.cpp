@@ -1,6 +1,6 @@
 #include "precis/weights/weight_pool.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -16,12 +16,12 @@ constexpr int64_t huge_page = 2 << 20, block_bytes = 32 * huge_page, alignment =
 
 int64_t rounded_up(int64_t bytes, int64_t unit) { return (bytes + unit - 1) / unit * unit; }
 
-// Pages are taken as they are written, so the unused end of a block costs none.
+// The system allocates pages on first write, so the unused end of a block costs no memory.
 std::shared_ptr<char> new_block(int64_t bytes) {
   auto* data = static_cast<char*>(std::aligned_alloc(huge_page, static_cast<size_t>(bytes)));
   if (data == nullptr) throw std::bad_alloc();
 #if defined(__linux__)
-  madvise(data, static_cast<size_t>(bytes), MADV_HUGEPAGE);  // without effect where the kernel has none
+  madvise(data, static_cast<size_t>(bytes), MADV_HUGEPAGE);  // no effect if the kernel has no huge pages
 #endif
   return {data, [](char* p) { std::free(p); }};
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every command as a user calls it: results on standard output, one clear line on errors, the right exit codes.
+# Every command as a user runs it: results on standard output, one clear line on errors, the right exit codes.
 set -u
 precis="$(realpath "$1")" root="$(realpath "$2")"
 work="$(mktemp -d)"
@@ -8,7 +8,7 @@ cd "$work" || exit 1
 model="$root/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 failures=0 checks=0
 
-# expect CODE PATTERN COMMAND...: the exit code, and a pattern in what it prints (both streams).
+# expect CODE PATTERN COMMAND...: checks the exit code, and a pattern in the output (both streams).
 expect() {
   local code="$1" pattern="$2" output status
   shift 2
@@ -37,7 +37,7 @@ expect 2 'model.path' "$precis" train
 expect 2 'No such file' "$precis" train --config missing.json
 expect 2 'finite number' "$precis" train train.lr=NaN
 printf '{"a": 1, "a": 2}' > twice.json
-expect 2 'stands twice' "$precis" train --config twice.json
+expect 2 'duplicate key' "$precis" train --config twice.json
 
 # Tools.
 expect 0 'contexts' "$precis" synth --out train.jsonl --count 40 --seed 1
@@ -49,10 +49,10 @@ expect 0 '"missing":18' "$precis" score eval.jsonl predictions.json
 expect 2 'no such\|cannot open' "$precis" score nowhere.jsonl predictions.json
 printf '' > empty.jsonl
 expect 2 'no questions' "$precis" score empty.jsonl predictions.json
-expect 2 'nothing that precis knows' "$precis" inspect "$work"
+expect 2 'unknown kind of folder' "$precis" inspect "$work"
 printf 'short' > t.safetensors
 expect 2 'too short' "$precis" inspect t.safetensors
-# Corpora: packed and plain, prepared once; what is there is not done again.
+# Corpora, compressed and plain. A finished corpus is not prepared again.
 mkdir books && for i in 1 2 3; do for j in $(seq 60); do echo "Book $i, line $j, tells of the river and of the town behind it."; done > books/$i.txt; done
 gzip -k books/1.txt && mv books/1.txt books/4.md && printf '{"context": "a passage"}\n' > passages.jsonl
 if [ -f "$model" ]; then
@@ -65,17 +65,17 @@ if [ -f "$model" ]; then
   expect 2 'no such file' "$precis" prepare 'none*.txt' --tokenizer "$model" --out none
 fi
 
-# A decoder of one's own in a few steps, a sweep around it, and its report; what is done is not done again.
+# Pretrain a small decoder in a few steps, run a sweep around it, and write its report. Finished work is not repeated.
 tiny=(--hidden 32 --heads 2 --kv-heads 1 --intermediate 48 --layers 2 --vocabulary 512 --batch 4)
 expect 0 'parameters, 6 steps' "$precis" pretrain --out small "${tiny[@]}" --steps 6
 expect 0 'parameters, 6 steps' "$precis" pretrain --out small "${tiny[@]}" --steps 6
 expect 2 'a decoder with other options' "$precis" pretrain --out small "${tiny[@]}" --steps 7
-expect 2 'heads do not divide' "$precis" pretrain --out small2 --hidden 33 --heads 2 --steps 6
+expect 2 'heads do not divide the hidden size' "$precis" pretrain --out small2 --hidden 33 --heads 2 --steps 6
 expect 0 '"family": "llama"' "$precis" inspect small
 expect 0 'parameters, 2 steps' "$precis" pretrain --out longer --start-from small --entities 2 --batch 4 --steps 2
 expect 0 '"vocabulary": 512' cat longer/training.json
 expect 0 '' cmp small/tokenizer.model longer/tokenizer.model
-expect 2 'no decoder that precis pretrain has finished' "$precis" pretrain --out longer2 --start-from nowhere --steps 2
+expect 2 'not a decoder made by precis pretrain' "$precis" pretrain --out longer2 --start-from nowhere --steps 2
 expect 0 '80 steps' "$precis" pretrain --out whole "${tiny[@]}" --steps 80 --threads 1
 "$precis" --quiet pretrain --out broken "${tiny[@]}" --steps 80 --threads 1 >/dev/null 2>&1 &
 pid=$!
@@ -84,7 +84,7 @@ kill -INT "$pid" 2>/dev/null
 wait "$pid"
 expect 0 '80 steps' "$precis" pretrain --out broken "${tiny[@]}" --steps 80 --threads 1
 checks=$((checks + 1))
-cmp -s whole/model.safetensors broken/model.safetensors || { echo "FAIL: a pretraining that was interrupted ends elsewhere"; failures=$((failures + 1)); }
+cmp -s whole/model.safetensors broken/model.safetensors || { echo "FAIL: an interrupted pretraining run gives another result"; failures=$((failures + 1)); }
 for kind in yes-no icl; do expect 0 'contexts' "$precis" synth --out $kind.jsonl --count 4 --seed 1 --kind $kind; done
 cat > sweep.json <<'END'
 {"model": {"path": "small"}, "data": {"train": ["train.jsonl"], "eval": ["eval.jsonl"], "max_context_tokens": 1000},
@@ -102,12 +102,12 @@ printf 'Mira Tov moved to Kelu in spring and paints birds there.' > note.txt
 expect 0 'own chunk' "$precis" inspect sweep/cells/pic-4x-seed-1 --attention note.txt
 expect 0 '"own_chunk"' "$precis" inspect sweep/cells/pic-4x-seed-1 --attention note.txt --untrained --json
 
-# Running text: a tokenizer and a decoder of one's own from it, rows that learn to give it back, held-out measures.
+# Text corpora: train a tokenizer and a decoder, train memory rows to reconstruct the text, evaluate on held-out text.
 for i in $(seq 1 60); do echo "On day $i the ferry left at noon, and the keeper of the light wrote $((i * 7)) words."; done > plain.txt
 expect 0 '300 pieces from' "$precis" train-tokenizer plain.txt --vocabulary 300 --out plain-tokenizer
 expect 0 'of 1 documents' "$precis" prepare plain.txt --tokenizer plain-tokenizer --out plain-corpus
 expect 0 'held_out_perplexity' "$precis" pretrain --out plain-decoder "${tiny[@]}" --steps 4 --corpus plain-corpus --held-out plain-corpus --tokenizer plain-tokenizer --context 32
-expect 2 'with the tokenizer it was prepared with' "$precis" pretrain --out plain-decoder2 "${tiny[@]}" --steps 4 --corpus plain-corpus
+expect 2 'needs the tokenizer it was prepared with' "$precis" pretrain --out plain-decoder2 "${tiny[@]}" --steps 4 --corpus plain-corpus
 plain=(model.path=plain-decoder data.train=plain-corpus data.eval=plain-corpus data.max_context_tokens=32 data.continuation_tokens=8)
 expect 0 '4 steps' "$precis" train "${plain[@]}" compressor.lora.rank=2 train.objectives.ae=1 train.objectives.qa=0 train.steps=4 train.batch=2 train.eval_interval=2 train.eval_limit=4 'train.eval_tasks=autoencoding,continuation' run.dir=plain-run
 expect 0 'autoencoding_next_token_accuracy_percent' cat plain-run/metrics.jsonl
@@ -115,7 +115,7 @@ expect 0 'loss_nats' "$precis" eval "${plain[@]}" eval.compressors=plain-run eva
 expect 2 'has no questions' "$precis" eval "${plain[@]}" eval.compressors=plain-run eval.limit=6 run.dir=plain-report2
 expect 1 '2 of 7 cells failed' "$precis" sweep --config sweep.json 'sweep.methods=[{"name":"pic","set":["compressor.lora.rank=2"]},{"name":"bad","set":["data.train=nowhere.json"]},{"name":"icae","set":["compressor.method=icae","compressor.lora.rank=2"]}]'
 expect 2 'the sweep has no cells' "$precis" sweep --config sweep.json sweep.methods=[]
-# Killed at random moments and run again, a sweep ends with the figures of one that was left alone.
+# A sweep killed at random moments and run again gives the results of an uninterrupted one.
 RANDOM=1
 for attempt in $(seq 15); do
   "$precis" --quiet sweep --config sweep.json run.dir=killed >/dev/null 2>&1 &
@@ -135,7 +135,7 @@ for line in sorted(open(sys.argv[1])):
 figures sweep/results.jsonl > figures-whole.txt
 figures killed/results.jsonl > figures-killed.txt
 checks=$((checks + 1))
-{ [ -s figures-whole.txt ] && cmp -s figures-whole.txt figures-killed.txt; } || { echo "FAIL: a sweep that was killed ends with other figures"; diff figures-whole.txt figures-killed.txt | head; failures=$((failures + 1)); }
+{ [ -s figures-whole.txt ] && cmp -s figures-whole.txt figures-killed.txt; } || { echo "FAIL: a killed sweep gives other results"; diff figures-whole.txt figures-killed.txt | head; failures=$((failures + 1)); }
 python="$root/.venv/bin/python"
 if "$python" -c 'import matplotlib' 2>/dev/null; then
   expect 0 'report.html' "$python" "$root/scripts/plot_sweep.py" sweep
@@ -146,20 +146,20 @@ expect 0 'accuracy_percent' "$precis" eval model.path=small data.eval=yes-no.jso
 expect 0 'bleu_4.*rouge_l_percent' "$precis" eval model.path=small data.eval=eval.jsonl eval.limit=3 eval.tasks=reconstruction,continuation data.continuation_tokens=8 eval.compressors=sweep/cells/pic-4x-seed-1 run.dir=reconstruction
 expect 2 'without options' "$precis" eval model.path=small data.eval=eval.jsonl eval.tasks=choice run.dir=nochoice
 
-# No room left: a resource error, and nothing half-written stays behind.
+# Disk full: a resource error, and no partial file remains.
 expect 3 'File too large' bash -c 'trap "" XFSZ; ulimit -f 8; exec "$0" synth --out big.jsonl --count 2000 --seed 1' "$precis"
 [ -z "$(ls -A | grep big)" ] || { echo "FAIL: a failed write left $(ls -A | grep big)"; failures=$((failures + 1)); }
 
-# Every shipped configuration resolves.
+# Every configuration in configs/ resolves.
 for config in "$root"/configs/*/*.json; do expect 0 '"compressor"' "$precis" train --config "$config" --print-config; done
 
-# The papers' settings print their plan without the papers' models.
+# The papers' configurations print their plan without the papers' models.
 for config in "$root"/configs/paper/*.json; do expect 0 '"memory_entries_of_longest_context"' "$precis" train --config "$config" --dry-run; done
 expect 0 'sac-64x-seed-3-out-of-domain .*to do' "$precis" sweep --config "$root/configs/paper/sweep.json" --list
-expect 2 'no model here' "$precis" train --dry-run model.path=nowhere
+expect 2 'no model found' "$precis" train --dry-run model.path=nowhere
 
 if [ ! -f "$model" ]; then
-  echo "the commands on the real model are left out: $model is not here"
+  echo "skipped: the commands on the real model ($model not found)"
 else
   expect 0 '"vocabulary": 49152' "$precis" inspect "$model"
   [ "$(echo '"1973 Paris"' | "$precis" tokenize --tokenizer "$model")" = "[33,41,39,35,7042]" ] || { echo "FAIL: tokenize"; failures=$((failures + 1)); }
@@ -167,26 +167,26 @@ else
   small=(model.path="$model" data.train=train.jsonl data.eval=eval.jsonl compressor.lora.rank=4 compressor.lora.dropout=0 compressor.carrier=kv compressor.projector=none
     compressor.segment_length=128 train.batch=2 train.log_interval=1 train.save_interval=2 --json)
   expect 0 '"steps":2' "$precis" train run.dir=run train.steps=2 "${small[@]}"
-  expect 0 'going on from step 2' "$precis" train run.dir=run train.steps=3 "${small[@]}"
+  expect 0 'resuming from step 2' "$precis" train run.dir=run train.steps=3 "${small[@]}"
   expect 0 'already finished' "$precis" train run.dir=run train.steps=3 "${small[@]}"
   expect 2 'compressor.ratio was 4, is 8' "$precis" train run.dir=run compressor.ratio=8 "${small[@]}"
   expect 0 '"finished": true' "$precis" inspect run
-  # A prepared corpus instead of questions; its own plan; and what it cannot be used for.
+  # A prepared corpus instead of questions, its plan, and its errors.
   expect 0 '"steps":2' "$precis" train run.dir=lm train.steps=2 "${small[@]}" data.train=corpus train.objectives.qa=0 train.objectives.lm=1 data.max_context_tokens=64 data.continuation_tokens=16 train.recompute=true
   expect 2 'a prepared corpus has no questions' "$precis" train run.dir=lm2 train.steps=2 "${small[@]}" data.train=corpus
-  expect 2 'one stage' "$precis" train run.dir=lm2 train.steps=2 "${small[@]}" data.train=corpus,train.jsonl
+  expect 2 'a stage cannot mix' "$precis" train run.dir=lm2 train.steps=2 "${small[@]}" data.train=corpus,train.jsonl
   expect 0 '"sum_bytes"' "$precis" train --dry-run "${small[@]:0:${#small[@]}-1}"
   expect 0 '"matrix_peak_operations_per_second_here"' "$precis" train --dry-run "${small[@]:0:${#small[@]}-1}"
-  # A folder that may not be written (as nobody, since root may write anywhere): an error, the checkpoint stays.
+  # A read-only folder (as nobody, since root may write anywhere): an error, the checkpoint is unchanged.
   chmod 755 "$work" && cp -r run locked && chmod -R a+rX . && chmod -R a-w locked
   nobody=()
   [ "$(id -u)" -ne 0 ] || nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
   if "${nobody[@]}" test -r "$model" -a -x "$precis" 2>/dev/null; then
     expect 2 'ermission denied' "${nobody[@]}" "$precis" train run.dir=locked train.steps=6 "${small[@]}"
     checks=$((checks + 1))
-    diff -r run locked >/dev/null || { echo "FAIL: a folder that may not be written has changed"; failures=$((failures + 1)); }
+    diff -r run locked >/dev/null || { echo "FAIL: a read-only folder has changed"; failures=$((failures + 1)); }
   else
-    echo "the read-only folder is left out: nobody may not read the program here"
+    echo "skipped: the read-only folder (user nobody cannot run the program here)"
   fi
   expect 0 'em_percent' "$precis" eval model.path="$model" data.eval=eval.jsonl eval.limit=4 eval.compressors=run run.dir=report --json
   for file in report.json report.md predictions/pic-4.json predictions/full.json predictions/none.json predictions/truncate-4.json; do
@@ -194,8 +194,8 @@ else
   done
   expect 1 'below its target' "$precis" eval model.path="$model" data.eval=eval.jsonl eval.limit=2 eval.compressors=run eval.references= eval.target_em=100 run.dir=report2
   expect 2 'no trained compressor' "$precis" eval model.path="$model" data.eval=eval.jsonl eval.compressors=nowhere run.dir=report3
-  # Memory files: written, resumed, refused, and read again by a new process to the same tokens.
-  # same FILE FILE WHAT: both files hold the same bytes.
+  # Memory files: written, resumed, rejected, and read by a new process with the same generated tokens.
+  # same FILE FILE WHAT: checks that both files have the same bytes.
   same() {
     checks=$((checks + 1))
     cmp -s "$1" "$2" || { echo "FAIL: $3: $(head -c 300 "$1") | $(head -c 300 "$2")"; failures=$((failures + 1)); }
@@ -227,13 +227,13 @@ else
   expect 0 'tokens in' "$precis" compress --compressor run --append a.safetensors --text b.txt --out ab.safetensors
   expect 0 '"text"' "$precis" generate --compressor run --memory ab.safetensors --prompt " It" --json --max-new-tokens 2
   printf '{"id": "x", "text": "one text"}\n{"id": "y/z", "text": "another text"}\n' > documents.jsonl
-  expect 0 '2 compressed, 0 were there' "$precis" compress --compressor run --jsonl documents.jsonl --out memories
+  expect 0 '2 compressed, 0 already done' "$precis" compress --compressor run --jsonl documents.jsonl --out memories
   rm memories/x.safetensors
-  expect 0 '1 compressed, 1 were there' "$precis" compress --compressor run --jsonl documents.jsonl --out memories
+  expect 0 '1 compressed, 1 already done' "$precis" compress --compressor run --jsonl documents.jsonl --out memories
   printf 'torn' > memories/x.safetensors
-  expect 0 '1 compressed, 1 were there' "$precis" compress --compressor run --jsonl documents.jsonl --out memories
+  expect 0 '1 compressed, 1 already done' "$precis" compress --compressor run --jsonl documents.jsonl --out memories
   printf '{"id": "x", "text": "one text"}\n{"id": "x", "text": "again"}\n' > twice.jsonl
-  expect 2 'two documents have one id' "$precis" compress --compressor run --jsonl twice.jsonl --out memories
+  expect 2 'duplicate document id' "$precis" compress --compressor run --jsonl twice.jsonl --out memories
   printf '{"id": "x"}\n' > none.jsonl
   expect 2 'none.jsonl line 1' "$precis" compress --compressor run --jsonl none.jsonl --out memories
   printf ' ' > blank.txt
@@ -246,11 +246,11 @@ else
   expect 0 '"steps":1' "$precis" train run.dir=other train.steps=1 run.seed=2 "${small[@]}"
   expect 2 'another trained compressor' "$precis" generate --compressor other --memory a.safetensors --prompt x
   expect 2 'longer than the decoder' "$precis" generate --compressor run --memory a.safetensors --prompt x --max-new-tokens 1000000
-  # Other people's checkpoints: out and in again, the same memory; what would have to be guessed is refused.
+  # Other projects' checkpoints: export and import give the same memory; ambiguous checkpoints are errors.
   icae=(model.path="$model" data.train=train.jsonl compressor.method=icae compressor.slots=8 compressor.segment_length=64 compressor.lora.rank=2 train.batch=2 train.steps=1 --json)
   expect 0 '"steps":1' "$precis" train run.dir=icae "${icae[@]}"
   expect 0 'theirs' "$precis" export icae --to comprexit --out theirs
-  expect 2 'something is there' "$precis" export icae --to comprexit --out theirs
+  expect 2 'already exists' "$precis" export icae --to comprexit --out theirs
   expect 0 'icae at 8x' "$precis" import theirs --from comprexit --out back --model "$model"
   quietly compress --compressor icae --text a.txt --out i1.safetensors >/dev/null
   quietly compress --compressor back --text a.txt --out i2.safetensors --json > i2.txt
@@ -270,21 +270,21 @@ else
   expect 0 '"median_s"' "$precis" bench model.path="$model" bench.jobs=compress,gate bench.methods=sac bench.batch=1 bench.context=32 bench.repeat=1 bench.warmup=0
   expect 0 'matrix_peak_percent' "$precis" bench model.path="$model" bench.jobs=e2e_qa bench.methods=sac bench.batch=1 bench.context=32 bench.questions=2 bench.repeat=1 bench.warmup=0 --trace traces
   expect 0 'traceEvents' head -c 20000 traces/e2e_qa-sac-1x32-4x-bfloat16.json
-  # A new run that starts from trained tensors, and a plan without any model.
+  # A new run that starts from trained tensors, and a plan.
   expect 0 'starting from run' "$precis" train run.dir=further train.steps=1 train.start_from=run "${small[@]}"
   expect 0 '"trained_parameters"' "$precis" train --dry-run "${small[@]:0:${#small[@]}-1}"
 
-  # Two processes under torchrun, where it is there.
+  # Two processes under torchrun, if it is installed.
   if [ -x "$root/.venv/bin/torchrun" ]; then
     expect 0 '"steps":2' "$root/.venv/bin/torchrun" --nproc-per-node 2 --no-python "${precis%precis}precis-train" run.dir=two train.steps=2 "${small[@]}"
     expect 0 '"finished": true' "$precis" inspect two
   fi
-  # No room left during a save: a resource error, the checkpoint before is whole, and the run goes on from it.
+  # Disk full during a save: a resource error, the previous checkpoint is intact, and the run resumes from it.
   expect 0 '"steps":2' "$precis" train run.dir=full train.steps=2 "${small[@]}"
   expect 3 'File too large' bash -c 'trap "" XFSZ; ulimit -f 1000; exec "$0" "$@"' "$precis" train run.dir=full train.steps=4 "${small[@]}"
   [ "$(ls -A full/checkpoints)" = step-000002 ] || { echo "FAIL: after a full disk: $(ls -A full/checkpoints)"; failures=$((failures + 1)); }
-  expect 0 'going on from step 2' "$precis" train run.dir=full train.steps=4 "${small[@]}"
-  # An interrupted run saves, says so with 130, and goes on.
+  expect 0 'resuming from step 2' "$precis" train run.dir=full train.steps=4 "${small[@]}"
+  # An interrupted run saves and exits with 130.
   "$precis" --quiet train run.dir=stopped train.steps=1000 "${small[@]}" >/dev/null 2>stopped.log &
   pid=$!
   for _ in $(seq 100); do [ -s stopped/metrics.jsonl ] && break; sleep 0.3; done

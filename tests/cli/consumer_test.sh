@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the library into a folder of its own, builds examples/ against it with find_package, and runs the result.
+# Installs the library into a temporary folder, builds examples/ against it with find_package, and runs the result.
 set -eu
 build="$(realpath "$1")" root="$(realpath "$2")"
 work="$(mktemp -d)"
@@ -10,9 +10,30 @@ cmake --build "$work/build"
 "$work/install/bin/precis" --version
 "$work/build/last_tokens" --help >/dev/null
 "$work/build/last_tokens" train compressor.method=last-tokens --print-config | grep -q '"method": "last-tokens"'
+
+# A custom method with its own settings: checked, printed, documented, trained, resumed, swept, reported, exported.
+pool="$work/build/learned_pool" small="$root/assets/small-decoder"
+"$pool" --print-schema | grep -q '"spread"'
+"$pool" train compressor.method=learned-pool compressor.learned-pool.spread=0.5 --print-config | grep -q '"spread": 0.5'
+"$pool" train compressor.method=learned-pool compressor.learned-pool.spreed=1 model.path="$small" run.dir=x 2>&1 | grep -q 'did you mean spread'
+"$work/install/bin/precis" --quiet synth --out "$work/train.jsonl" --count 8 --seed 1
+own=(compressor.method=learned-pool model.path="$small" data.train="$work/train.jsonl" data.eval="$work/train.jsonl" \
+  train.batch=2 train.steps=4 train.save_interval=2 train.log_interval=1)
+"$pool" --quiet train "${own[@]}" run.dir="$work/pool"
+cp -r "$work/pool/compressor" "$work/whole"
+rm -r "$work/pool/compressor" "$work"/pool/checkpoints/step-*4
+"$pool" train "${own[@]}" run.dir="$work/pool" 2>&1 | grep -q 'step 2'
+cmp "$work/whole/compressor.safetensors" "$work/pool/compressor/compressor.safetensors"  # resumed to the same bits
+"$pool" --quiet eval model.path="$small" data.eval="$work/train.jsonl" eval.limit=2 eval.compressors="$work/pool" eval.references=none run.dir="$work/pool-report" | grep -q learned-pool-4
+"$pool" --quiet sweep "${own[@]}" eval.limit=2 eval.references=none run.dir="$work/pool-sweep" 'sweep.ratios=[4,8]' \
+  'sweep.methods=[{"name":"even","set":["compressor.learned-pool.spread=1"]},{"name":"free","set":["compressor.learned-pool.spread=0"]}]'
+test "$(grep -c '"method":"even"\|"method":"free"' "$work/pool-sweep/results.jsonl")" = 4
+"$pool" --quiet export --to peft --compressor "$work/pool" --out "$work/pool-peft"
+test -f "$work/pool-peft/adapter_model.safetensors"
+
 model="$root/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 if [ ! -f "$model" ]; then
-  echo "the example is not run on a model: $model is not here"
+  echo "skipped: the examples on the real model ($model not found)"
   exit 0
 fi
 "$work/build/complete" "$model" "The capital of France is" | grep -q Paris
@@ -20,7 +41,7 @@ cd "$work"
 "$work/install/bin/precis" --quiet synth --out train.jsonl --count 8 --seed 1
 "$work/build/last_tokens" --quiet train compressor.method=last-tokens compressor.projector=none compressor.lora.rank=0 model.path="$model" \
   data.train=train.jsonl train.steps=2 train.batch=2 run.dir=run
-# A memory file of one's own method, read by the command and, for a method that precis has, by the library.
+# Memory files: of a custom method through the command, of a built-in method also through the library.
 "$work/build/last_tokens" --quiet compress --compressor run --jsonl train.jsonl --text-field context --out memories --json 2>err | grep -q '"entries"'
 "$work/install/bin/precis" --quiet train model.path="$model" data.train=train.jsonl train.steps=2 train.batch=2 run.dir=sac \
   compressor.method=sac compressor.lora.rank=2 train.log_interval=1

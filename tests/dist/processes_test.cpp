@@ -1,8 +1,9 @@
-// Real processes over Gloo: two equal one, a checkpoint goes on with any number, a dead process ends the others.
+// Real processes over Gloo: two give the result of one, a checkpoint resumes with any number, a dead process ends all.
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -22,7 +23,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* settings_variable = "PRECIS_TEST_SETTINGS";
 
-// Not a test by itself: what each process of the tests below runs.
+// Not a test itself: the code that each process of the tests below runs.
 TEST(ProcessWorker, DISABLED_Trains) {
   const char* settings = std::getenv(settings_variable);
   ASSERT_NE(settings, nullptr);
@@ -38,7 +39,7 @@ TEST(ProcessWorker, DISABLED_Trains) {
   }
 }
 
-// A free port: the system's choice of a moment ago.
+// A port that is probably free.
 int free_port() {
   static int port = 20000 + static_cast<int>(getpid()) % 20000;
   return ++port;
@@ -59,8 +60,8 @@ class Processes {
         setenv("MASTER_ADDR", "127.0.0.1", 1);
         setenv("MASTER_PORT", cat(port).c_str(), 1);
         if (freopen(log.c_str(), "w", stdout) == nullptr || dup2(fileno(stdout), 2) < 0) _exit(126);
-        execl("/proc/self/exe", "precis_tests", "--gtest_filter=ProcessWorker.*", "--gtest_also_run_disabled_tests",
-              static_cast<char*>(nullptr));
+        execl("/proc/self/exe", "precis_dist_tests", "--gtest_filter=ProcessWorker.*",
+              "--gtest_also_run_disabled_tests", static_cast<char*>(nullptr));
         _exit(127);
       }
       children_.push_back(child);
@@ -68,7 +69,7 @@ class Processes {
   }
   void kill_one(size_t rank) { kill(children_[rank], SIGKILL); }
 
-  // Exit codes by rank; 128 + signal for a process that a signal ended.
+  // Exit codes by rank; 128 + signal number for a process killed by a signal.
   std::vector<int> wait() {
     std::vector<int> codes;
     for (const pid_t child : children_) {
@@ -95,14 +96,14 @@ double difference(const fs::path& a, const fs::path& b) {
       other(b / "compressor" / "compressor.safetensors");
   double largest = 0;
   for (const auto& [name, entry] : one.entries()) {
-    // ComprExIT's b_a has no effect (a softmax follows): its gradient is rounding alone, which Adam makes steps of.
+    // ComprExIT's b_a has no effect (a softmax follows): its gradient is rounding noise, which Adam amplifies.
     if (name == "mass.proj.bias") continue;
     largest = std::max(largest, (one.tensor(name) - other.tensor(name)).abs().max().item<double>());
   }
   return largest;
 }
 
-// One objective for which some parameters never get a gradient, and one context of five per process at times.
+// Some parameters never get a gradient under this objective, and a batch of five splits unevenly across processes.
 const std::vector<std::string> settings = {
     "train.steps=20",          "train.batch=5",          "compressor.lora.dropout=0",
     "train.schedule=constant", "train.save_interval=10", "run.process_timeout=60"};
@@ -137,7 +138,7 @@ TEST(Processes, TwoEqualOneForOtherMethodsAndInStages) {
   }
 }
 
-TEST(Processes, ACheckpointGoesOnWithAnyNumber) {
+TEST(Processes, ACheckpointResumesWithAnyNumber) {
   const testing::TemporaryFolder folder;
   testing::run_training(testing::training_config(folder / "one", settings));
   auto half = settings;
@@ -149,7 +150,7 @@ TEST(Processes, ACheckpointGoesOnWithAnyNumber) {
     fs::copy(folder / "run", dir, fs::copy_options::recursive);
     Processes processes(size, dir, settings);
     expect_done(processes);
-    EXPECT_NE(processes.log(0).find("going on from step 10"), std::string::npos);
+    EXPECT_NE(processes.log(0).find("resuming from step 10"), std::string::npos);
     EXPECT_LT(difference(folder / "one", dir), 1e-5) << size << " processes";
   }
 }
@@ -173,8 +174,8 @@ TEST(Processes, ADeadOneEndsTheOthersWithOneClearError) {
   }
 }
 
-// Killed again and again, also while it saves (it saves after every step): what comes out is what an unbroken run
-// gives, to the bit.
+// A run killed repeatedly, also while saving (it saves after every step), gives an uninterrupted run's result bit for
+// bit.
 TEST(Processes, KilledAtAnyMomentNothingIsLost) {
   const testing::TemporaryFolder folder;
   const std::vector<std::string> saving = {"train.steps=700", "train.batch=2", "train.schedule=constant",
@@ -187,7 +188,7 @@ TEST(Processes, KilledAtAnyMomentNothingIsLost) {
   for (int attempt = 0; attempt < 200; ++attempt) {
     Processes process(1, dir, saving);
     if (kills < 20) {
-      // Somewhere in the steps that follow the first new line of metrics, or before it.
+      // Before or after the first new line of metrics.
       std::this_thread::sleep_for(std::chrono::milliseconds(random.between(100, 1200)));
       process.kill_one(0);
     }

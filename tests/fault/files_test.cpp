@@ -1,6 +1,6 @@
-// Missing, truncated, corrupt and hostile files: each gives one clear Error, none a crash or a guess.
+// Missing, truncated, corrupt and hostile files: each gives one clear Error, no crash and no guess.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "precis/compress/checkpoint.h"
 #include "precis/core/gguf.h"
@@ -39,14 +39,14 @@ const std::string eight(8, '\0');
 INSTANTIATE_TEST_SUITE_P(
     All, HostileSafetensors,
     ::testing::Values(
-        std::pair{std::string("abc"), "too short"}, std::pair{le64(UINT64_MAX) + "{}", "cut short"},
+        std::pair{std::string("abc"), "too short"}, std::pair{le64(UINT64_MAX) + "{}", "truncated"},
         std::pair{safetensors("[1]", ""), "not an object"}, std::pair{safetensors("{\"a\":", ""), "not valid JSON"},
         std::pair{safetensors("{\"a\xff\":1}", ""), "not valid JSON"},
         std::pair{
             safetensors(
                 R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",
                 eight),
-            "stands twice"},
+            "duplicate key"},
         std::pair{safetensors(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,80]}})", eight), "outside the file"},
         std::pair{safetensors(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", eight), "outside the file"},
         std::pair{safetensors(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", eight), "disagree"},
@@ -121,7 +121,7 @@ TEST(Gguf, DataPastTheEndAndUnknownTypesAreErrors) {
             std::string::npos);
 }
 
-// One block of a type whose bytes are known, against values worked out by hand from ggml's block layouts.
+// One block of known bytes per type, against values computed by hand from ggml's block layouts.
 TEST(Gguf, BlocksDequantiseToTheirDefinition) {
   const TemporaryFolder folder;
   const auto values = [&](uint32_t type, int64_t weights, const std::string& block) {
@@ -237,7 +237,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(Compressors, AnotherBaseModelOrTokenizerIsRefusedWithBothNames) {
   const TemporaryFolder folder;
-  const auto config = compressor_defaults("pic");
+  const auto config = CompressorRegistry::built_in().defaults("pic");
   CompressorConfig small = config;
   small.segment_length = 16;
   small.lora.rank = 2;
@@ -261,7 +261,7 @@ TEST(Compressors, AnotherBaseModelOrTokenizerIsRefusedWithBothNames) {
 }
 
 TEST(Compressors, TensorsThatDoNotFitAreAllNamed) {
-  CompressorConfig small = compressor_defaults("pic", "published");
+  CompressorConfig small = CompressorRegistry::built_in().defaults("pic", "published");
   small.segment_length = 16;
   small.lora.rank = 2;
   const auto compressor = CompressorRegistry::built_in().make(small, {tiny_decoder(), 1, true, "", 1});
@@ -276,7 +276,7 @@ TEST(Compressors, TensorsThatDoNotFitAreAllNamed) {
 
 TEST(Compressors, FieldsThatContradictEachOtherAreErrors) {
   const auto message = [](const std::function<void(CompressorConfig&)>& change) {
-    CompressorConfig c = compressor_defaults("pic", "published");
+    CompressorConfig c = CompressorRegistry::built_in().defaults("pic", "published");
     c.segment_length = 16;
     change(c);
     return error_of([&] { CompressorRegistry::built_in().make(c, {tiny_decoder(), 1, true, "", 1}); });
@@ -289,8 +289,9 @@ TEST(Compressors, FieldsThatContradictEachOtherAreErrors) {
             }).find("memory_markers"),
             std::string::npos);
   EXPECT_NE(message([](auto& c) { c.method = "pci"; }).find("did you mean pic?"), std::string::npos);
+  EXPECT_NE(message([](auto& c) { c.method = "comprexit"; }).find("the settings of comprexit"), std::string::npos);
   EXPECT_NE(message([](auto& c) {
-              c.method = "comprexit";
+              c = CompressorRegistry::built_in().defaults("comprexit", "published");
               c.ratio = 200;
             }).find("compressor.ratio"),
             std::string::npos);

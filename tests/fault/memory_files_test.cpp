@@ -1,13 +1,14 @@
-// Memory files of another make, altered, truncated or hostile: refused with the reason, both names given.
+// Memory files from another compressor, or altered, truncated or hostile ones: rejected with the reason and both names.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <fstream>
 
-#include "precis/compress/memory_blocks.h"
-#include "precis/compress/memory_file.h"
+#include "precis/compress/made_by.h"
 #include "precis/core/random.h"
 #include "precis/core/strings.h"
+#include "precis/memory/memory_blocks.h"
+#include "precis/memory/memory_file.h"
 #include "support.h"
 
 namespace precis {
@@ -20,16 +21,16 @@ class MemoryFiles : public ::testing::Test {
  protected:
   void SetUp() override {
     compressor_->eval();
-    const torch::NoGradGuard no_gradient;
+    const at::NoGradGuard no_gradient;
     file_ = {compressor_->compress(testing::random_contexts({37})), "source", compressor_hash(*compressor_)};
     save_memory(path_, file_);
   }
-  // The error of reading `file` with the compressor that made it.
+  // The error from reading `file` with this fixture's compressor.
   std::string refusal(const MemoryFile& file) {
     save_memory(path_, file);
     return error_of([&] { require_made_by(load_memory(path_), *compressor_, file_.compressor_hash, path_.string()); });
   }
-  // The error of reading a file with other metadata or tensors, behind a checksum that fits nothing.
+  // The error from reading a file with changed metadata or tensors, and therefore a wrong checksum.
   std::string damage(const std::function<void(Metadata&, TensorMap&)>& change) {
     const SafetensorsFile raw(path_);
     Metadata metadata = raw.metadata();
@@ -46,7 +47,7 @@ class MemoryFiles : public ::testing::Test {
   MemoryFile file_;
 };
 
-TEST_F(MemoryFiles, OfAnotherMakeAreRefusedWithBothNames) {
+TEST_F(MemoryFiles, FromAnotherCompressorAreRefusedWithBothNames) {
   const auto expect = [&](const MemoryFile& file, const std::vector<std::string>& words) {
     const std::string message = refusal(file);
     for (const auto& word : words) EXPECT_NE(message.find(word), std::string::npos) << word << " in: " << message;
@@ -122,8 +123,8 @@ TEST_F(MemoryFiles, OtherFormatsAreNamed) {
   EXPECT_NE(damage([](Metadata&, TensorMap& t) { t.erase("segments"); }).find("altered"), std::string::npos);
 }
 
-TEST_F(MemoryFiles, OfDifferentMethodsCannotBePutTogether) {
-  const torch::NoGradGuard no_gradient;
+TEST_F(MemoryFiles, OfDifferentMethodsCannotBeConcatenated) {
+  const at::NoGradGuard no_gradient;
   const auto other = make_compressor({"x500", {"compressor.method=500x"}});
   const Memory memory = other->compress(testing::random_contexts({9}));
   const std::string message = error_of([&] { concatenate({file_.memory, memory}, compressor_->decoder()); });

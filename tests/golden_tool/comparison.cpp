@@ -1,4 +1,4 @@
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cstdio>
 
@@ -36,7 +36,7 @@ void Comparison::equal(const std::string& name, const Tensor& found) {
 
 void Comparison::finish() {
   for (const auto& [name, tensor] : expected_) {
-    if (done_.count(name) == 0) note(name, false, "a tensor that precis-golden does not know");
+    if (done_.count(name) == 0) note(name, false, "unknown tensor");
   }
 }
 

@@ -1,19 +1,21 @@
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "golden.h"
-#include "precis/compress/comprexit.h"
 #include "precis/core/strings.h"
+#include "precis/methods/comprexit.h"
+#include "precis/methods/sac.h"
 
 namespace precis::golden {
 namespace {
 
-std::string yes_no(bool value) { return value ? "yes" : "no"; }
-
-// A case's compressor.json in our configuration's terms. Every key is either mapped or named as unknown.
+// Converts a case's compressor.json to our configuration. Unknown keys are errors.
 CompressorConfig config_of(const Json& json, const std::string& where) {
-  CompressorConfig c = compressor_defaults(json_get<std::string>(json, "method", where), "published");
+  CompressorConfig c =
+      CompressorRegistry::built_in().defaults(json_get<std::string>(json, "method", where), "published");
   c.lora.rank = 0;
   c.projector = "none";
+  const auto sac = [&]() -> SacSettings& { return c.settings.get<SacSettings>(); };
+  const auto comprexit = [&]() -> ComprexitSettings& { return c.settings.get<ComprexitSettings>(); };
   const auto text = [](const Json& v) { return v.get<std::string>(); };
   const std::map<std::string, std::function<void(const Json&)>> keys = {
       {"method", [](const Json&) {}},
@@ -38,27 +40,27 @@ CompressorConfig config_of(const Json& json, const std::string& where) {
       {"memory_rows", [&](const Json& v) { c.memory_rows = text(v) == "shared" ? "shared" : "per_slot"; }},
       {"projector", [&](const Json& v) { c.projector = text(v); }},
       {"projector_layers", [&](const Json& v) { c.projector = v.get<int64_t>() > 0 ? "mlp" : "none"; }},
-      {"attention", [&](const Json& v) { c.sac.attention = text(v) == "per run" ? "full" : text(v); }},
+      {"attention", [&](const Json& v) { sac().attention = text(v) == "per run" ? "full" : text(v); }},
       {"anchor_selection",
        [](const Json& v) {
          if (v != "uniform") throw Error({.what = "unknown anchor_selection", .found = v.dump()});
        }},
-      {"window", [&](const Json& v) { c.comprexit.window = v; }},
-      {"gate_width", [&](const Json& v) { c.comprexit.gate_width = v; }},
-      {"gate_temperature", [&](const Json& v) { c.comprexit.gate_temperature = v; }},
-      {"metric_width", [&](const Json& v) { c.comprexit.metric_width = v; }},
-      {"epsilon", [&](const Json& v) { c.comprexit.epsilon = v; }},
-      {"sinkhorn_iterations", [&](const Json& v) { c.comprexit.sinkhorn_iterations = v; }},
-      {"mass_floor", [&](const Json& v) { c.comprexit.mass_floor = v; }},
-      {"mass_temperature", [&](const Json& v) { c.comprexit.mass_temperature = v; }},
-      {"top_k_layers", [&](const Json& v) { c.comprexit.top_k_layers = v; }},
+      {"window", [&](const Json& v) { comprexit().window = v; }},
+      {"gate_width", [&](const Json& v) { comprexit().gate_width = v; }},
+      {"gate_temperature", [&](const Json& v) { comprexit().gate_temperature = v; }},
+      {"metric_width", [&](const Json& v) { comprexit().metric_width = v; }},
+      {"epsilon", [&](const Json& v) { comprexit().epsilon = v; }},
+      {"sinkhorn_iterations", [&](const Json& v) { comprexit().sinkhorn_iterations = v; }},
+      {"mass_floor", [&](const Json& v) { comprexit().mass_floor = v; }},
+      {"mass_temperature", [&](const Json& v) { comprexit().mass_temperature = v; }},
+      {"top_k_layers", [&](const Json& v) { comprexit().top_k_layers = v; }},
       {"lora",
        [&](const Json& v) {
          c.lora = {
              .rank = v.at("rank"), .alpha = v.at("alpha"), .dropout = v.at("dropout"), .targets = v.at("targets")};
        }},
       {"mask", [&](const Json& v) {
-         if (v.is_string()) return;  // "causal ..." of icae and mean-pool, in words
+         if (v.is_string()) return;  // icae and mean-pool: "causal ...", a description
          c.mask.text_scope = v.at("text_scope");
          c.mask.text_sees_earlier_memory = yes_no(v.at("text_sees_earlier_memory"));
          c.mask.memory_to_text = v.at("memory_to_text");
@@ -77,7 +79,7 @@ CompressorConfig config_of(const Json& json, const std::string& where) {
 void apply_run(const Json& run, CompressorConfig& c) {
   if (c.method != "sac")
     c.segment_length = run.value("segment_length", static_cast<int64_t>(run.at("context_ids").front().size()));
-  if (run.contains("attention")) c.sac.attention = run.at("attention");
+  if (run.contains("attention")) c.settings.get<SacSettings>().attention = run.at("attention");
   if (run.contains("positions")) c.positions = run.at("positions");
   if (run.contains("layout")) c.layout = run.at("layout");
 }
@@ -89,10 +91,10 @@ Task task_of(const std::string& name, const std::string& where) {
   throw Error({.what = "unknown task", .where = where, .found = name});
 }
 
-// The case's trained tensors, by name; those that it does not give must get no gradient.
+// Loads the case's trained tensors. Returns the names of the others, which must get no gradient.
 std::set<std::string> load_trained(Compressor& compressor, const TensorMap& trained, const std::string& where) {
   std::set<std::string> not_given;
-  const torch::NoGradGuard no_gradient;
+  const at::NoGradGuard no_gradient;
   const auto parameters = compressor.named_parameters();
   for (const auto& parameter : parameters) {
     const auto given = trained.find(parameter.key());
@@ -173,7 +175,7 @@ void run_one(const Json& run, const CompressorConfig& base, const std::shared_pt
   const LossSum loss = decoder_loss(*decoder, input);
   const Tensor mean = loss.sum / loss.count;
   compare.close(name + "loss", mean, 0, forward_tolerance, 1);
-  if (!run.contains("gradients")) return;  // a gradient in the file is then an unknown tensor, hence a failure
+  if (!run.contains("gradients")) return;  // gradients in the file then fail as unknown tensors
   mean.backward();
   for (const auto& parameter : compressor->named_parameters()) {
     const Tensor gradient =
@@ -181,7 +183,7 @@ void run_one(const Json& run, const CompressorConfig& base, const std::shared_pt
     if (not_given.count(parameter.key()) == 0) {
       compare.close(name + "grad." + parameter.key(), gradient, 5e-6, 1e-4);
     } else if (gradient.abs().max().item<double>() > 0) {
-      compare.note(name + "grad." + parameter.key(), false, "a gradient for a tensor that the case does not have");
+      compare.note(name + "grad." + parameter.key(), false, "a gradient for a tensor that is not in the case");
     }
   }
 }

@@ -1,4 +1,5 @@
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
 
 #include "golden.h"
 #include "precis/core/strings.h"
@@ -14,12 +15,12 @@ DecoderInput input_of(const Decoder& decoder, const Tensor& ids, const Tensor& p
 
 Tensor counting(const Tensor& ids) { return torch::arange(ids.size(1)).unsqueeze(0).expand_as(ids); }
 
-// An encoder pass takes its mask as it is, so the layers of a windowed decoder get theirs as a dense one.
+// An encoder pass uses its mask unchanged, so the window of a windowed decoder is passed as a dense mask.
 std::vector<Tensor> windowed_states(const Decoder& decoder, const Tensor& ids, const Tensor& positions) {
   const int64_t T = ids.size(1);
   const Tensor mask =
       causal_mask_after_past(T, 0, torch::zeros({ids.size(0)}, torch::kLong), decoder.config().window.front());
-  EncoderPass pass{decoder.embed(ids), positions, AttentionPlan::dense(mask)};
+  DecoderInput pass{.rows = decoder.embed(ids), .position_ids = positions, .plan = AttentionPlan::dense(mask)};
   return decoder.hidden_states(pass, decoder.config().layers);
 }
 
@@ -58,14 +59,14 @@ bool run_decoder_case(const std::filesystem::path& folder) {
   Comparison compare(folder.filename().string(), SafetensorsFile(folder / "expected.safetensors").tensors());
   const auto decoder = load_decoder(folder, "float32");
   {
-    const torch::NoGradGuard no_gradient;
+    const at::NoGradGuard no_gradient;
     const Tensor ids = tensor_of(inputs.at("full").at("ids")),
                  positions = tensor_of(inputs.at("full").at("position_ids"));
     const Tensor real = tensor_of(inputs.at("full").at("attention_mask")).unsqueeze(2);
     const Tensor last = decoder->hidden(input_of(*decoder, ids, positions));
     const bool windowed = decoder->config().window.front() > 0;
     const auto states = windowed ? windowed_states(*decoder, ids, positions)
-                                 : decoder->hidden_states({decoder->embed(ids), positions, AttentionPlan::causal()},
+                                 : decoder->hidden_states({.rows = decoder->embed(ids), .position_ids = positions},
                                                           decoder->config().layers);
     compare.close("full.logits", decoder->logits(last) * real, 1e-4);
     for (size_t k = 0; k < states.size(); ++k) compare.close(cat("full.hidden.", k), states[k] * real, 1e-4);
@@ -81,9 +82,10 @@ bool run_decoder_case(const std::filesystem::path& folder) {
       const Tensor mask = compare.expected("mask4d.mask").to(torch::kBool),
                    row = tensor_of(inputs.at("mask4d").at("ids"));
       compare.equal("mask4d.mask", mask);
-      const EncoderPass pass{decoder->embed(row), tensor_of(inputs.at("mask4d").at("position_ids")),
-                             AttentionPlan::dense(mask)};
-      compare.close("mask4d.logits", decoder->logits(decoder->encode(pass)), 1e-4);
+      const DecoderInput pass{.rows = decoder->embed(row),
+                              .position_ids = tensor_of(inputs.at("mask4d").at("position_ids")),
+                              .plan = AttentionPlan::dense(mask)};
+      compare.close("mask4d.logits", decoder->logits(decoder->hidden(pass)), 1e-4);
     }
     const Tensor prompt = tensor_of(inputs.at("greedy").at("prompt"));
     const auto new_ids = generate(*decoder, input_of(*decoder, prompt, counting(prompt)),

@@ -1,4 +1,4 @@
-// precis-golden: runs golden cases in the format of docs/golden-cases.md and prints a line per tensor.
+// precis-golden: runs golden cases in the format of docs/golden-cases.md and prints one line per tensor.
 #pragma once
 
 #include <filesystem>
@@ -8,7 +8,7 @@
 
 namespace precis::golden {
 
-// Compares what we compute with what a case expects; every expected name has to be asked for exactly once.
+// Compares computed tensors with a case's expected ones. Every expected tensor must be compared.
 class Comparison {
  public:
   Comparison(std::string title, TensorMap expected) : title_(std::move(title)), expected_(std::move(expected)) {}
@@ -16,9 +16,9 @@ class Comparison {
   bool expects(const std::string& name) const { return expected_.count(name) > 0; }
   // Floating-point tensors: |found - expected| at most absolute + relative * max(floor, largest |expected|).
   void close(const std::string& name, const Tensor& found, double absolute, double relative = 0, double floor = 0);
-  void equal(const std::string& name, const Tensor& found);  // whole numbers and masks
+  void equal(const std::string& name, const Tensor& found);  // integers and masks
   void note(const std::string& name, bool passed, const std::string& text);
-  void finish();  // expected tensors that nobody asked for are failures
+  void finish();  // fails on expected tensors that were not compared
 
   bool passed() const { return passed_; }
   const Tensor& expected(const std::string& name) const { return expected_.at(name); }
@@ -36,6 +36,7 @@ bool run_table(const std::filesystem::path& file);
 bool run_tokenizer_vectors(const std::filesystem::path& file, const std::string& model);
 bool run_real_model(const std::filesystem::path& folder, const std::string& model);
 
+inline std::string yes_no(bool value) { return value ? "yes" : "no"; }
 Tensor tensor_of(const Json& rows);  // int64 from nested lists
 
 }  // namespace precis::golden

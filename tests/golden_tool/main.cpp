@@ -23,7 +23,7 @@ bool run_path(const fs::path& path, const std::string& model) {
 
 }  // namespace
 
-// Exit codes: 0 all equal, 1 something is off, 2 a case cannot be read.
+// Exit codes: 0 all equal, 1 a difference, 2 a case cannot be read.
 int main(int argc, char** argv) {
   std::string model;
   std::vector<fs::path> paths;

@@ -1,4 +1,4 @@
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "golden.h"
 #include "precis/core/strings.h"
@@ -98,7 +98,7 @@ bool run_tokenizer_vectors(const std::filesystem::path& file, const std::string&
 
 bool run_real_model(const std::filesystem::path& folder, const std::string& model) {
   require_model(model, folder);
-  const torch::NoGradGuard no_gradient;
+  const at::NoGradGuard no_gradient;
   const Json json = read_json(folder / "expected.json");
   const auto decoder = load_decoder(model, "float32");
   const auto tokenizer = load_tokenizer(model);

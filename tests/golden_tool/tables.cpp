@@ -1,18 +1,16 @@
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "golden.h"
-#include "precis/compress/sac.h"
-#include "precis/compress/transmission.h"
 #include "precis/core/strings.h"
 #include "precis/mask/positions.h"
+#include "precis/methods/sac.h"
+#include "precis/methods/transmission.h"
 
 namespace precis::golden {
 namespace {
 
 using Lists = std::vector<std::vector<int64_t>>;
-
-std::string yes_no(bool value) { return value ? "yes" : "no"; }
 
 void note_equal(Comparison& compare, const std::string& name, bool equal) {
   compare.note(name, equal, equal ? "equal" : "different");
@@ -44,7 +42,7 @@ void run_masks(const Json& table, Comparison& compare) {
     bool equal = rows == s.at("rows").get<std::vector<std::string>>() &&
                  mask.sum().item<int64_t>() == s.at("allowed").get<int64_t>();
     if (chunked) equal = equal && slots_of(shape.text, shape.chunk, shape.group) == shape.slots;
-    if (preset != "custom") {  // the preset's name gives the same mask as its fields
+    if (preset != "custom") {  // the preset's name must give the same mask as its fields
       MaskConfig named;
       named.preset = preset;
       named.memory_sees_prefix = config.memory_sees_prefix;
@@ -106,7 +104,7 @@ void run_segments(const Json& table, Comparison& compare) {
       tail_runs.push_back(std::min(boundaries[j + 1], context % window) - boundaries[j]);
     }
     const WidthwiseTransport transport(4, {.window = window, .ratio = ratio, .metric_width = 4},
-                                       torch::make_generator<at::CPUGeneratorImpl>());
+                                       at::make_generator<at::CPUGeneratorImpl>());
     const bool equal = boundaries == s.at("boundaries").get<std::vector<int64_t>>() &&
                        transport.slots_of(context) == s.at("slots").get<int64_t>() &&
                        tail_runs == s.at("tail_run_lengths").get<std::vector<int64_t>>() &&

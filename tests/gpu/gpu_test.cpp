@@ -1,17 +1,19 @@
-// The same numbers on a GPU as on the CPU, the kernels that were meant, and what only a GPU has. Skipped without one.
+// GPU results equal CPU results, the expected kernels run, and GPU-only features work. Skipped without a GPU.
 #include <ATen/record_function.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/cuda.h>
+#include <torch/types.h>
 
 #include <fstream>
 #include <mutex>
 #include <set>
 
 #include "precis/compress/checkpoint.h"
-#include "precis/compress/memory_blocks.h"
-#include "precis/compress/memory_file.h"
+#include "precis/compress/parts.h"
 #include "precis/core/json.h"
 #include "precis/core/strings.h"
+#include "precis/memory/memory_blocks.h"
+#include "precis/memory/memory_file.h"
 #include "precis/model/generate.h"
 #include "precis/nn/attention.h"
 #include "precis/nn/device.h"
@@ -72,7 +74,7 @@ TEST_P(EveryCompressorOnGpu, ComputesTheSameRowsLossAndGradients) {
     const Tensor own = gradients[parameter.key()].grad();
     ASSERT_EQ(own.defined(), parameter.value().grad().defined()) << parameter.key();
     if (!own.defined()) continue;
-    const double error = greatest(own.cpu() - parameter.value().grad());  // where the gradient is 0, rounding is left
+    const double error = greatest(own.cpu() - parameter.value().grad());  // zero gradients leave only rounding
     EXPECT_LT(error, 1e-3 * greatest(parameter.value().grad()) + 1e-6 * largest) << parameter.key();
   }
 }
@@ -91,7 +93,7 @@ TEST_P(EveryCompressorOnGpu, AnswersWithTheSameTokensAlsoFromAMemoryFile) {
   const auto expected = answer(*here, made_here);
   EXPECT_EQ(answer(*there, made_there), expected);
   EXPECT_EQ(answer(*there, made_there, false), expected) << "token by token, without a graph";
-  EXPECT_EQ(answer(*there, made_here), expected) << "a memory that lies in the processor's memory";
+  EXPECT_EQ(answer(*there, made_here), expected) << "a memory in CPU memory";
   const testing::TemporaryFolder folder;
   std::vector<Memory> loaded;
   for (int64_t b = 0; b < 2; ++b) {
@@ -104,7 +106,7 @@ TEST_P(EveryCompressorOnGpu, AnswersWithTheSameTokensAlsoFromAMemoryFile) {
   EXPECT_EQ(answer(*there, in_parts), expected);
 }
 
-TEST_P(EveryCompressorOnGpu, DocumentsArePutTogetherAsOnTheCpu) {
+TEST_P(EveryCompressorOnGpu, ConcatenatesDocumentsAsOnTheCpu) {
   PRECIS_SKIP_WITHOUT_GPU();
   const auto here = make_compressor(GetParam()), there = make_compressor(GetParam(), "cuda");
   for (const auto& compressor : {here, there}) compressor->eval();
@@ -147,8 +149,8 @@ TEST(Gpu, TrainsAsTheCpuDoes) {
   }
 }
 
-// Dropout's masks come from the step alone, so a training that goes on has the losses of one that never stopped; with
-// recomputed layers they are drawn twice and must be the same.
+// Dropout masks depend on the step alone, so a resumed run has the losses of an uninterrupted one. With recomputed
+// layers, masks are drawn twice and must be the same.
 TEST(Gpu, DropoutDependsOnTheStepAlone) {
   PRECIS_SKIP_WITHOUT_GPU();
   const std::vector<std::string> overrides = {"compressor.lora.dropout=0.3", "train.schedule=constant"};
@@ -168,15 +170,15 @@ TEST(Gpu, DropoutDependsOnTheStepAlone) {
 }
 
 // Names of the operations that `call` runs.
-std::mutex listening;
-std::set<std::string>* heard = nullptr;
+std::mutex names_mutex;
+std::set<std::string>* recorded_names = nullptr;
 std::set<std::string> operations_in(const std::function<void()>& call) {
   std::set<std::string> names;
-  heard = &names;
+  recorded_names = &names;
   const auto handle = at::addGlobalCallback(
       at::RecordFunctionCallback([](const at::RecordFunction& function) -> std::unique_ptr<at::ObserverContext> {
-        const std::lock_guard lock(listening);
-        heard->insert(function.name());
+        const std::lock_guard lock(names_mutex);
+        recorded_names->insert(function.name());
         return nullptr;
       }).scopes({at::RecordScope::FUNCTION}));
   call();

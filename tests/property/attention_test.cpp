@@ -1,18 +1,22 @@
-// Every fast path against its slow twin: block plans against the dense mask, fused operations against LibTorch's own.
+// Every fast path against its reference implementation: block plans against the dense mask, fused operations against
+// LibTorch's own.
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
 
 #include "../../src/nn/row_shares.h"
-#include "precis/compress/transmission.h"
 #include "precis/core/strings.h"
 #include "precis/eval/operations.h"
 #include "precis/mask/mask_spec.h"
+#include "precis/methods/transmission.h"
 #include "precis/nn/cross_entropy.h"
 #include "precis/nn/dropout.h"
 #include "precis/nn/gated_mixture.h"
 #include "precis/nn/linear.h"
 #include "precis/nn/lora_linear.h"
+#include "precis/nn/mask_plan.h"
 #include "precis/nn/product_attention.h"
 #include "precis/nn/rms_norm.h"
 #include "precis/nn/rope.h"
@@ -53,11 +57,11 @@ TEST_P(BlockPlan, EqualsTheDenseMaskForwardAndBackward) {
   }
   const int64_t B = static_cast<int64_t>(p.texts.size()), S = shape.rows(), H = 4, K = 2, d = 8;
   const Tensor text_lengths = torch::tensor(p.texts), memory_lengths = torch::tensor(slots);
-  torch::manual_seed(1);
+  at::manual_seed(1);
   const Tensor q = torch::randn({B, H, S, d}).requires_grad_(), k = torch::randn({B, K, S, d}).requires_grad_(),
                v = torch::randn({B, K, S, d}).requires_grad_();
 
-  // Only rows that are no padding count.
+  // Compare only rows that are not padding.
   const Tensor real = torch::cat({torch::ones({B, p.prefix}, torch::kBool), length_mask(text_lengths, shape.text),
                                   length_mask(memory_lengths, shape.slots)},
                                  1)
@@ -95,9 +99,9 @@ std::vector<GridPoint> grid() {
 INSTANTIATE_TEST_SUITE_P(Grid, BlockPlan, ::testing::ValuesIn(grid()));
 
 TEST(Attention, AnchorPlanEqualsItsDenseMask) {
-  torch::manual_seed(2);
+  at::manual_seed(2);
   const Tensor q = torch::randn({2, 4, 7, 8}), k = torch::randn({2, 2, 7, 8}), v = torch::randn({2, 2, 7, 8});
-  const Tensor lengths = torch::tensor({7, 4}), anchors = torch::tensor({{1, 4}, {2, 7}});  // 7 stands for none
+  const Tensor lengths = torch::tensor({7, 4}), anchors = torch::tensor({{1, 4}, {2, 7}});  // 7 means none
   Tensor mask = torch::ones({2, 7, 7}, torch::kBool).tril();
   mask[0][1].fill_(true);
   mask[0][4].fill_(true);
@@ -108,9 +112,9 @@ TEST(Attention, AnchorPlanEqualsItsDenseMask) {
   EXPECT_LT(largest_difference(fast, attend(q, k, v, AttentionPlan::dense(mask)) * real), 1e-5);
 }
 
-// Values and gradients of two differentiable functions of the same leaves agree.
+// Expects equal values and gradients of two differentiable functions of the same leaves.
 template <class Fast, class Slow>
-void expect_twins(const Fast& fast, const Slow& slow, const std::vector<Tensor>& leaves, double tolerance) {
+void expect_matches_reference(const Fast& fast, const Slow& slow, const std::vector<Tensor>& leaves, double tolerance) {
   const Tensor a = fast(), b = slow(), weight = torch::randn_like(a);
   EXPECT_LT(largest_difference(a, b), tolerance);
   const auto ga = torch::autograd::grad({(a * weight).sum()}, leaves),
@@ -118,31 +122,32 @@ void expect_twins(const Fast& fast, const Slow& slow, const std::vector<Tensor>&
   for (size_t i = 0; i < ga.size(); ++i) EXPECT_LT(largest_difference(ga[i], gb[i]), tolerance * 10) << "leaf " << i;
 }
 
-TEST(Twins, RmsNorm) {
+TEST(Reference, RmsNorm) {
   const Tensor x = torch::randn({3, 5, 48}).requires_grad_(), w = torch::rand({48}) + 0.5;
-  expect_twins([&] { return frozen_rms_norm(x, w, 1e-5); }, [&] { return reference_rms_norm(x, w, 1e-5); }, {x}, 1e-5);
+  expect_matches_reference([&] { return frozen_rms_norm(x, w, 1e-5); }, [&] { return reference_rms_norm(x, w, 1e-5); },
+                           {x}, 1e-5);
 }
 
-TEST(Twins, Rope) {
-  for (const auto dtype : {torch::kFloat, torch::kDouble}) {  // double: as on a GPU, by LibTorch's operations
+TEST(Reference, Rope) {
+  for (const auto dtype : {torch::kFloat, torch::kDouble}) {  // double: the GPU's path, with LibTorch's operations
     const Tensor x = torch::randn({2, 5, 3, 8}, dtype).transpose(1, 2).requires_grad_(),
                  positions = torch::tensor({{0, 1, 2, 9, 4}, {7, 7, 8, 100, 3}});
     const RopeTable table = rope_table(positions, rope_frequencies(8, 1e4, {}), dtype);
-    expect_twins([&] { return apply_rope(x, table); }, [&] { return reference_rope(x, table); }, {x}, 1e-5);
+    expect_matches_reference([&] { return apply_rope(x, table); }, [&] { return reference_rope(x, table); }, {x}, 1e-5);
   }
 }
 
-TEST(Twins, SwiGlu) {
+TEST(Reference, SwiGlu) {
   for (const int64_t width : {20, 300}) {
     const Tensor x = (torch::randn({4, 6, width}) * 4).requires_grad_();
-    expect_twins([&] { return swiglu(x); }, [&] { return reference_swiglu(x); }, {x}, 1e-5);
+    expect_matches_reference([&] { return swiglu(x); }, [&] { return reference_swiglu(x); }, {x}, 1e-5);
   }
   const Tensor far = torch::tensor({{-200.0F, -90.0F, 90.0F, 1.0F, 1.0F, 1.0F}});
   EXPECT_LT(largest_difference(swiglu(far), reference_swiglu(far)), 1e-5);
 }
 
-// Row by row in bf16, forward and backward, within one rounding of LibTorch's operations in bf16.
-TEST(Twins, RowsInBfloat16) {
+// Row kernels in bf16, forward and backward, within one rounding of LibTorch's bf16 operations.
+TEST(Reference, RowsInBfloat16) {
   const auto bf16 = [](const Tensor& t) { return t.to(torch::kBFloat16).detach().requires_grad_(); };
   const Tensor x = bf16(torch::randn({3, 2, 5, 66})), w = (torch::rand({66}) + 0.5).to(torch::kBFloat16);
   const Tensor positions = torch::tensor({{0, 1, 2, 9, 400}});
@@ -152,7 +157,7 @@ TEST(Twins, RowsInBfloat16) {
     const Tensor ga = torch::autograd::grad({a}, {x}, {up})[0], gb = torch::autograd::grad({b}, {x}, {up})[0];
     const auto close = [](const Tensor& one, const Tensor& other) {
       const double largest = other.abs().max().item().toDouble();
-      return largest_difference(one.to(torch::kFloat), other.to(torch::kFloat)) <= largest / 64;  // two last bits
+      return largest_difference(one.to(torch::kFloat), other.to(torch::kFloat)) <= largest / 64;  // the last two bits
     };
     EXPECT_TRUE(close(a, b));
     EXPECT_TRUE(close(ga, gb));
@@ -162,8 +167,8 @@ TEST(Twins, RowsInBfloat16) {
   expect([&] { return swiglu(x); }, [&] { return reference_swiglu(x); });
 }
 
-// Grouped heads, masks of one and of every context, rows and keys on both sides of the vectors' width and of a block.
-TEST(Twins, ProductAttention) {
+// Grouped heads, shared and per-context masks, rows and keys below and above the vector width and the block size.
+TEST(Reference, ProductAttention) {
   for (const auto& [T, S] :
        std::vector<std::pair<int64_t, int64_t>>{{5, 7}, {40, 70}, {33, 33}, {150, 150}, {150, 70}}) {
     const Tensor q = torch::randn({2, 4, T, 8}).requires_grad_(), k = torch::randn({2, 2, S, 8}).requires_grad_(),
@@ -175,10 +180,10 @@ TEST(Twins, ProductAttention) {
           mask = torch::rand({masks, 1, T, S}) > 0.5;
           mask.select(3, 0).fill_(true);  // every row sees something
         }
-        expect_twins([&, &causal = causal] { return product_attention(q, k, v, mask, causal); },
-                     [&, &causal = causal] { return reference_product_attention(q, k, v, mask, causal); }, {q, k, v},
-                     1e-5);
-        const torch::NoGradGuard by_blocks;
+        expect_matches_reference([&, &causal = causal] { return product_attention(q, k, v, mask, causal); },
+                                 [&, &causal = causal] { return reference_product_attention(q, k, v, mask, causal); },
+                                 {q, k, v}, 1e-5);
+        const at::NoGradGuard by_blocks;
         EXPECT_LT(largest_difference(product_attention(q, k, v, mask, causal),
                                      reference_product_attention(q, k, v, mask, causal)),
                   1e-5);
@@ -199,7 +204,7 @@ TEST(Twins, ProductAttention) {
   EXPECT_TRUE(torch::equal(product_attention(one, two, two, nothing, false), torch::zeros_like(one)));
 }
 
-TEST(Twins, LoraLinear) {
+TEST(Reference, LoraLinear) {
   const Tensor x = torch::randn({2, 5, 12}).requires_grad_(), w = torch::randn({10, 12}), bias = torch::randn({10});
   const Tensor a1 = torch::randn({3, 12}).requires_grad_(), b1 = torch::randn({4, 3}).requires_grad_(),
                a2 = torch::randn({3, 12}).requires_grad_(), b2 = torch::randn({2, 3}).requires_grad_();
@@ -208,13 +213,13 @@ TEST(Twins, LoraLinear) {
                                masked = {{0, a1, b1, mask()}, {6, a2, b2, mask()}};
   for (const auto& slices : {plain, masked}) {
     for (const Tensor& offset : {bias, Tensor()}) {
-      expect_twins(
+      expect_matches_reference(
           [&] {
             return lora_linear({x, {}}, w, offset, slices, 0.5);
           },
           [&] { return reference_lora_linear(x, w, offset, slices, 0.5); }, {x, a1, b1, a2, b2}, 1e-5);
-      const Tensor wide = torch::randn({2, 5, 24}).requires_grad_();  // an input that is made again
-      expect_twins(
+      const Tensor wide = torch::randn({2, 5, 24}).requires_grad_();  // a recomputed input
+      expect_matches_reference(
           [&] {
             return lora_linear({wide, swiglu}, w, offset, slices, 0.5);
           },
@@ -224,7 +229,7 @@ TEST(Twins, LoraLinear) {
   }
 }
 
-TEST(Twins, DropoutMaskKeepsItsShare) {
+TEST(Reference, DropoutMaskKeepsItsShare) {
   const Tensor ones = torch::ones({301, 1001});
   const auto draw = [&ones](int threads) {
     at::set_num_threads(threads);
@@ -237,15 +242,15 @@ TEST(Twins, DropoutMaskKeepsItsShare) {
   const Tensor keeps = kept(mask, ones).to(torch::kDouble);
   // 301,301 draws: the share's standard deviation is 5.5e-4.
   EXPECT_NEAR(keeps.mean().item<double>(), 0.9, 4 * 5.5e-4);
-  const Tensor along = keeps.mean(0);  // and it depends on no column
+  const Tensor along = keeps.mean(0);  // and is the same for every column
   EXPECT_LT((along - 0.9).abs().max().item<double>(), 5 * std::sqrt(0.09 / 301));
   at::Generator generator = at::detail::createCPUGenerator(5);
   const Tensor first = dropout_mask({64}, torch::kCPU, 0.5, generator);
-  EXPECT_FALSE(torch::equal(first, dropout_mask({64}, torch::kCPU, 0.5, generator)));  // drawn on
+  EXPECT_FALSE(torch::equal(first, dropout_mask({64}, torch::kCPU, 0.5, generator)));  // the generator advances
 }
 
-// Bits against a bool of each entry, where rows and bytes end at different places; what is dropped is 0 also of inf.
-TEST(Twins, DropoutBits) {
+// Bit masks against bool masks, with rows that do not end at byte boundaries; dropped entries are 0 even for inf.
+TEST(Reference, DropoutBits) {
   for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
     const Tensor x = torch::randn({7, 19}).to(dtype), mask = dropout_mask(x.sizes(), torch::kCPU, 0.5, {});
     const Tensor bits = mask.unsqueeze(1).bitwise_right_shift(torch::arange(8, torch::kByte)).bitwise_and(1);
@@ -253,26 +258,26 @@ TEST(Twins, DropoutBits) {
     x[0].fill_(INFINITY);
     EXPECT_TRUE(torch::equal(kept(mask, x), kept(bools, x)));
     EXPECT_TRUE(torch::equal(kept(mask, x), x.masked_fill(bools.logical_not(), 0)));
-    EXPECT_TRUE(torch::equal(kept(mask, x.t().contiguous().t()), kept(mask, x)));  // by entries, not by memory
+    EXPECT_TRUE(torch::equal(kept(mask, x.t().contiguous().t()), kept(mask, x)));  // independent of strides
     Tensor sum = torch::ones_like(x);
     add_kept(mask, x, sum);
     EXPECT_TRUE(torch::equal(sum, torch::ones_like(x) + kept(mask, x)));
-    Tensor by_bools = torch::ones_like(x);  // as on a GPU
+    Tensor by_bools = torch::ones_like(x);  // the GPU's path
     add_kept(bools, x, by_bools);
     EXPECT_TRUE(torch::equal(by_bools, sum));
   }
 }
 
-TEST(Twins, FrozenLinear) {
+TEST(Reference, FrozenLinear) {
   const Tensor x = torch::randn({2, 5, 12}).requires_grad_(), w = torch::randn({10, 12}), bias = torch::randn({10});
   for (const Tensor& offset : {bias, Tensor()}) {
-    expect_twins([&] { return frozen_linear(x, w, offset); }, [&] { return reference_linear(x, w, offset); }, {x},
-                 1e-5);
+    expect_matches_reference([&] { return frozen_linear(x, w, offset); },
+                             [&] { return reference_linear(x, w, offset); }, {x}, 1e-5);
   }
 }
 
-// So many bf16 rows that they are dealt out to two threads, not evenly.
-TEST(Twins, FrozenLinearByRows) {
+// Enough bf16 rows to be split, unevenly, across two threads.
+TEST(Reference, FrozenLinearByRows) {
   const int before = at::get_num_threads();
   at::set_num_threads(2);
   const Tensor x = torch::randn({2, 301, 40}).to(torch::kBFloat16).requires_grad_(),
@@ -287,14 +292,14 @@ TEST(Twins, FrozenLinearByRows) {
   at::set_num_threads(before);
 }
 
-// The same rows with adapters, with and without gradients.
-TEST(Twins, LoraLinearByRows) {
+// The same with adapters, with and without gradients.
+TEST(Reference, LoraLinearByRows) {
   const int before = at::get_num_threads();
   at::set_num_threads(2);
   const auto low = [](const Tensor& t) { return t.to(torch::kBFloat16); };
   const Tensor x = low(torch::randn({2, 301, 40})).requires_grad_(), w = low(torch::randn({24, 40})),
                bias = low(torch::randn({24}));
-  ASSERT_EQ(row_shares(x.flatten(0, 1), w).size(), 2u);  // else this compares one path with itself
+  ASSERT_EQ(row_shares(x.flatten(0, 1), w).size(), 2u);  // otherwise this compares a path with itself
   const std::vector<LoraSlice> slices = {
       {0, torch::randn({3, 40}).requires_grad_(), torch::randn({8, 3}).requires_grad_(), {}},
       {10, torch::randn({3, 40}).requires_grad_(), torch::randn({14, 3}).requires_grad_(), {}}};
@@ -315,19 +320,19 @@ TEST(Twins, LoraLinearByRows) {
   const double by_rows = operations();
   EXPECT_EQ(by_rows, 2.0 * 602 * (24 * 40 + 6 * 40 + 8 * 3 + 14 * 3));
   at::set_num_threads(1);
-  EXPECT_EQ(operations(), by_rows);  // as LibTorch's own products are counted
+  EXPECT_EQ(operations(), by_rows);  // LibTorch's own products
   at::set_num_threads(before);
 }
 
-// A single score or logit that is not a number reaches the result: skipping bad steps relies on it.
-TEST(Twins, NotANumberIsSeen) {
+// A single NaN score or logit reaches the result: skipping non-finite steps relies on it.
+TEST(Reference, NaNPropagates) {
   for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
     const Tensor q = torch::randn({1, 1, 3, 4}).to(dtype), v = torch::randn({1, 1, 40, 4}).to(dtype);
     Tensor k = torch::randn({1, 1, 40, 4}).to(dtype);
     k[0][0][2][1] = NAN;
     EXPECT_TRUE(product_attention(q, k, v, {}, false).isnan().all().item<bool>());
     const Tensor causal = product_attention(q, k, v, {}, true).isnan().any(-1).flatten();
-    EXPECT_TRUE(torch::equal(causal, torch::tensor({false, false, true})));  // and only the rows that see it
+    EXPECT_TRUE(torch::equal(causal, torch::tensor({false, false, true})));  // only rows that see it
     Tensor w = torch::randn({70, 4}).to(dtype);
     w[69][0] = NAN;
     const Tensor targets = torch::tensor({3, 1, 2});
@@ -335,8 +340,8 @@ TEST(Twins, NotANumberIsSeen) {
   }
 }
 
-// What is kept of the adapters in bf16 is never older than the adapters.
-TEST(Twins, AdaptersWithoutTraining) {
+// The cached bf16 copies of the adapters are never outdated.
+TEST(Reference, AdaptersWithoutTraining) {
   LoraSet set(2, {{"q_proj", 12, 8}, {"v_proj", 12, 4}}, {.rank = 3, .alpha = 6}, at::detail::createCPUGenerator(1));
   const Tensor x = torch::randn({5, 12}).to(torch::kBFloat16), w = torch::randn({16, 12}).to(torch::kBFloat16);
   const auto apply = [&] { return set.apply(1, {{"q_proj", 8}, {"k_proj", 4}, {"v_proj", 4}}, {x, {}}, w, {}); };
@@ -344,7 +349,7 @@ TEST(Twins, AdaptersWithoutTraining) {
   const auto expect_current = [&](const char* after) {
     Tensor kept;
     {
-      const torch::NoGradGuard no_gradients;
+      const at::NoGradGuard no_gradients;
       kept = apply();
     }
     EXPECT_TRUE(torch::equal(kept, apply().detach())) << after;
@@ -355,7 +360,7 @@ TEST(Twins, AdaptersWithoutTraining) {
   expect_current("start");
   std::vector<Tensor> tensors = set.layer_tensors(1);  // A and B of q_proj, then of v_proj
   {
-    const torch::NoGradGuard no_gradients;
+    const at::NoGradGuard no_gradients;
     tensors[1].normal_();
     tensors[3].normal_();
   }
@@ -363,7 +368,7 @@ TEST(Twins, AdaptersWithoutTraining) {
   tensors[2].set_data(torch::randn({3, 12}));
   expect_current("other memory");
   set.train();
-  float* b = tensors[1].data_ptr<float>();  // as an optimizer's own kernel may write
+  float* b = tensors[1].data_ptr<float>();  // a write that autograd does not see, as from an optimiser's kernel
   std::fill(b, b + tensors[1].numel(), 0.5F);
   set.eval();
   expect_current("training");
@@ -373,48 +378,51 @@ TEST(Twins, AdaptersWithoutTraining) {
   }
 }
 
-// States of every width around the vector kernels' step, in both dtypes, one of them not contiguous (the way of a GPU).
-TEST(Twins, SumsOverLayers) {
+// States of widths around the vector size, in both dtypes, and with a non-contiguous state (the slow path).
+TEST(Reference, SumsOverLayers) {
   for (const int64_t D : {1, 15, 16, 40}) {
     for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
       std::vector<Tensor> states;
       for (int k = 0; k < 4; ++k) states.push_back(torch::randn({2, 3, D}).to(dtype));
       const Tensor weights = torch::randn({4}).requires_grad_();
-      expect_twins([&] { return weighted_sum(states, weights); },
-                   [&] { return reference_weighted_sum(states, weights); }, {weights}, 1e-5);
+      expect_matches_reference([&] { return weighted_sum(states, weights); },
+                               [&] { return reference_weighted_sum(states, weights); }, {weights}, 1e-5);
       const Tensor query = torch::randn({2, 3, D}).requires_grad_(), offset = torch::randn({2, 3, 4}).requires_grad_();
       const auto both = [](const GatedMixture& m) { return torch::cat({m.mixture, m.gate}, -1); };
-      expect_twins([&] { return both(gated_mixture(states, query, offset, 0.3)); },
-                   [&] { return both(reference_gated_mixture(states, query, offset, 0.3)); }, {query, offset}, 2e-5);
+      expect_matches_reference([&] { return both(gated_mixture(states, query, offset, 0.3)); },
+                               [&] { return both(reference_gated_mixture(states, query, offset, 0.3)); },
+                               {query, offset}, 2e-5);
       states[1] = states[1].transpose(0, 1).contiguous().transpose(0, 1);
-      expect_twins([&] { return weighted_sum(states, weights); },
-                   [&] { return reference_weighted_sum(states, weights); }, {weights}, 1e-5);
-      expect_twins([&] { return both(gated_mixture(states, query, offset, 0.3)); },
-                   [&] { return both(reference_gated_mixture(states, query, offset, 0.3)); }, {query, offset}, 2e-5);
+      expect_matches_reference([&] { return weighted_sum(states, weights); },
+                               [&] { return reference_weighted_sum(states, weights); }, {weights}, 1e-5);
+      expect_matches_reference([&] { return both(gated_mixture(states, query, offset, 0.3)); },
+                               [&] { return both(reference_gated_mixture(states, query, offset, 0.3)); },
+                               {query, offset}, 2e-5);
     }
   }
 }
 
-TEST(Twins, TheGateFoldedAndLiteral) {
+TEST(Reference, TheGateFoldedAndLiteral) {
   DepthwiseGate gate(4, 24, 10, 0.7, at::detail::createCPUGenerator(3));
   std::vector<Tensor> states, leaves;
   for (int k = 0; k < 4; ++k) states.push_back(torch::randn({2, 5, 24}));
   for (auto& parameter : gate.named_parameters()) {
     if (parameter.key() != "k.bias")
-      leaves.push_back(parameter.value());  // without effect: zero in one, rounding in the other
+      leaves.push_back(parameter.value());  // k.bias has no effect: its gradient is zero or rounding
   }
   const auto both = [](const GateOutput& out) { return torch::cat({out.x, out.gate}, -1); };
-  expect_twins([&] { return both(gate.forward(states)); }, [&] { return both(gate.forward_literal(states)); }, leaves,
-               1e-5);
+  expect_matches_reference([&] { return both(gate.forward(states)); },
+                           [&] { return both(gate.forward_literal(states)); }, leaves, 1e-5);
 }
 
-TEST(Twins, LinearCrossEntropyInBlocksOfAnySize) {
+TEST(Reference, LinearCrossEntropyInBlocksOfAnySize) {
   const Tensor rows = torch::randn({11, 16}).requires_grad_(), weight = torch::randn({30, 16}),
                targets = torch::randint(0, 30, {11});
   for (const int64_t block : {1, 4, 64}) {
-    expect_twins([&] { return linear_cross_entropy_sum(rows, weight, targets, block); },
-                 [&] { return at::cross_entropy_loss(torch::linear(rows, weight), targets, {}, at::Reduction::Sum); },
-                 {rows}, 2e-4);
+    expect_matches_reference(
+        [&] { return linear_cross_entropy_sum(rows, weight, targets, block); },
+        [&] { return at::cross_entropy_loss(torch::linear(rows, weight), targets, {}, at::Reduction::Sum); }, {rows},
+        2e-4);
   }
   // bf16: the loss of the same bf16 logits, the gradient to bf16's precision.
   const Tensor low = rows.detach().to(torch::kBFloat16).requires_grad_(), w = weight.to(torch::kBFloat16);
@@ -429,15 +437,15 @@ TEST(WeightPool, KeepsWhatItIsGiven) {
   WeightPool pool;
   std::vector<Tensor> kept;
   for (const int64_t n : {3, 1 << 24, 1 << 23, 5}) kept.push_back(pool.keep(torch::full({n}, n, torch::kInt)));
-  pool = WeightPool();  // tensors outlive it
+  pool = WeightPool();  // tensors outlive the pool
   for (const Tensor& t : kept) {
     EXPECT_TRUE(torch::equal(t, torch::full_like(t, t.numel())));
     EXPECT_EQ(reinterpret_cast<uintptr_t>(t.const_data_ptr()) % 64, 0U);
   }
   const Tensor trained = torch::ones({2}).requires_grad_();
   EXPECT_TRUE(WeightPool().keep(trained).is_same(trained));
-  const Tensor turned = torch::arange(6).view({2, 3}).t();
-  EXPECT_TRUE(torch::equal(WeightPool().keep(turned), turned));
+  const Tensor transposed = torch::arange(6).view({2, 3}).t();
+  EXPECT_TRUE(torch::equal(WeightPool().keep(transposed), transposed));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// What compressing costs, counted in operations and not in seconds: growth with the text's length.
-#include <torch/torch.h>
+// The cost of compressing, in operations: growth with the text's length.
+#include <torch/types.h>
 
 #include "precis/config/schema.h"
 #include "precis/eval/operations.h"
@@ -9,7 +9,7 @@ namespace precis::testing {
 namespace {
 
 double operations_of(Compressor& compressor, int64_t tokens) {
-  const torch::NoGradGuard no_gradient;
+  const at::NoGradGuard no_gradient;
   const TokenBatch context = random_contexts({tokens});
   return count_operations([&] { compressor.compress(context); }).count;
 }
@@ -26,12 +26,14 @@ TEST_P(Costs, GrowLinearlyWithTheNumberOfSegments) {
 INSTANTIATE_TEST_SUITE_P(All, Costs, ::testing::ValuesIn(compressor_cases()),
                          [](const auto& given) { return given.param.name; });
 
-// Within one segment of 64 and of 128 tokens.
+// The ratio of operations for one segment of 128 tokens and one of 64.
 double growth(const std::string& preset) {
   const auto cost = [&](int64_t tokens) {
-    const Config config = resolve_config(config_layers(
-        "", {"compressor.method=pic", "compressor.mask.preset=" + preset, "compressor.chunk=16", "compressor.ratio=4",
-             "compressor.lora.rank=0", "compressor.segment_length=" + std::to_string(tokens)}));
+    const Config config =
+        resolve_config(config_layers("", {"compressor.method=pic", "compressor.mask.preset=" + preset,
+                                          "compressor.chunk=16", "compressor.ratio=4", "compressor.lora.rank=0",
+                                          "compressor.segment_length=" + std::to_string(tokens)}),
+                       CompressorRegistry::built_in().methods());
     const auto compressor =
         CompressorRegistry::built_in().make(config.compressor, {tiny_decoder(), -1, false, "hash", 5});
     return operations_of(*compressor, tokens);
@@ -41,8 +43,8 @@ double growth(const std::string& preset) {
 
 TEST(CostsWithinASegment, OfALocalMaskGrowLinearly) {
   EXPECT_NEAR(growth("pic-block"), 2, 1e-6);
-  EXPECT_GT(growth("pic"), 2.05);                     // its text sees all earlier text
-  EXPECT_LT(growth("pic-recurrent"), growth("pic"));  // its text sees all earlier memory, a quarter as many rows
+  EXPECT_GT(growth("pic"), 2.05);                     // text sees all earlier text
+  EXPECT_LT(growth("pic-recurrent"), growth("pic"));  // text sees earlier memory instead: a quarter of the rows
 }
 
 }  // namespace

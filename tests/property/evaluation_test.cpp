@@ -1,6 +1,6 @@
 // Tasks, readings, intervals and sweeps on a tiny decoder.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 #include <thread>
@@ -24,7 +24,7 @@ TEST(Bootstrap, IntervalsAreThoseOfTheNormalApproximationAndKnowContexts) {
   std::vector<double> values;
   std::vector<int64_t> single, in_fours;
   for (int64_t i = 0; i < 400; ++i) {
-    values.push_back((i / 4) % 2 == 0 ? 1 : 0);  // the items of four agree
+    values.push_back((i / 4) % 2 == 0 ? 1 : 0);  // all four items of a context agree
     single.push_back(i);
     in_fours.push_back(i / 4);
   }
@@ -169,7 +169,7 @@ TEST(Tasks, AutoencodingIsTheLossThatTrainingHas) {
   ASSERT_TRUE(scores);
   const TokenBatch context = token_batch({world.tokenizer->encode(world.passages[0].context)});
   const TaskTokens task{Task::ae, context.ids, context.lengths, context.ids, torch::zeros({1}, torch::kLong)};
-  const torch::NoGradGuard no_gradient;
+  const at::NoGradGuard no_gradient;
   const LossSum loss = decoder_loss(compressor->decoder(), compressor->prompt(compressor->compress(context), task));
   EXPECT_EQ(loss.count, static_cast<double>(context.ids.size(1)));
   ASSERT_EQ(scores->measures[1].name, "autoencoding_loss_nats");
@@ -180,7 +180,8 @@ TEST(Tasks, AutoencodingIsTheLossThatTrainingHas) {
 
 TEST(Tasks, TheSmallDecodersAnswerFromTheFullContextAndNotWithout) {
   const fs::path source(PRECIS_SOURCE_DIR);
-  const Config config = resolve_config(config_layers(source / "configs/sweeps/small.json", {}));
+  const Config config =
+      resolve_config(config_layers(source / "configs/sweeps/small.json", {}), CompressorRegistry::built_in().methods());
   const auto expect = [&](const char* name, int64_t entities, double at_least) {
     const auto decoder = load_decoder(source / "assets" / name);
     const auto tokenizer = load_tokenizer(source / "assets" / name);
@@ -262,7 +263,7 @@ class Sweeps : public ::testing::Test {
   SweepOutcome sweep(const std::string& dir, const std::vector<std::string>& more = {}) const {
     return run_sweep(layers(dir, more), CompressorRegistry::built_in());
   }
-  // Every score by row, without what depends on time.
+  // All scores by row, without fields that depend on time.
   std::map<std::string, Json> scores(const std::string& dir) const {
     std::map<std::string, Json> out;
     for (const Json& line : read_sweep_results(folder / dir))
@@ -274,7 +275,7 @@ class Sweeps : public ::testing::Test {
   TemporaryFolder folder;
 };
 
-TEST_F(Sweeps, EveryCellIsDoneOnceAndAgainTheSame) {
+TEST_F(Sweeps, EveryCellRunsOnceAndIsRepeatable) {
   const SweepOutcome first = sweep("a");
   EXPECT_EQ(first.cells, 5);
   EXPECT_EQ(first.done_now, 5);
@@ -289,10 +290,33 @@ TEST_F(Sweeps, EveryCellIsDoneOnceAndAgainTheSame) {
     EXPECT_NE(tables.find(part), std::string::npos) << part << "\n" << tables;
   sweep("b");
   EXPECT_EQ(scores("a"), scores("b"));
-  const Json plan = sweep_plan(layers("a", {"sweep.seeds=1,2"}));
+  const Json plan = sweep_plan(layers("a", {"sweep.seeds=1,2"}), CompressorRegistry::built_in().methods());
   EXPECT_EQ(plan.size(), 9u);
   EXPECT_EQ(plan[0]["state"], "done");
   EXPECT_TRUE(plan[8].contains("estimated_seconds"));
+}
+
+TEST_F(Sweeps, ResultsOfOtherSettingsAreRefusedAndTheSettingsNamed) {
+  const std::string one = "sweep.ratios=4";
+  sweep("a", {one});
+  const std::string before = read_file(folder / "a" / "results.jsonl");
+  const auto refusal = [&](const std::string& change) { return error_of([&] { sweep("a", {one, change}); }); };
+  EXPECT_NE(refusal("train.lr=0.0123").find("pic-4x-seed-1: train.lr was"), std::string::npos);
+  EXPECT_NE(refusal("eval.limit=1").find("references-4x: eval.limit was"), std::string::npos);
+  EXPECT_NE(refusal("data.query_template={question}").find("data.query_template"), std::string::npos);
+  EXPECT_EQ(read_file(folder / "a" / "results.jsonl"), before);
+  // What changes no result may change, and other cells may be added.
+  EXPECT_EQ(sweep("a", {one, "train.save_interval=1", "run.threads=1", "eval.references=[]"}).done_now, 0);
+  EXPECT_EQ(sweep("a", {one, "sweep.seeds=1,2"}).done_now, 2);
+  // Lines of an earlier version do not name their settings.
+  std::string without;
+  for (Json line : read_sweep_results(folder / "a")) {
+    EXPECT_FALSE(line.at("settings_hash").get<std::string>().empty());
+    line.erase("settings");
+    without += line.dump() + "\n";
+  }
+  testing::write_text(folder / "a" / "results.jsonl", without);
+  EXPECT_EQ(sweep("a", {one, "train.lr=0.0123"}).done_now, 0);
 }
 
 TEST_F(Sweeps, TimeToTargetTakesTheLowestOfALossAndTheHighestOfAShare) {
@@ -325,19 +349,21 @@ TEST_F(Sweeps, AGridOfMoreRatiosGetsTheirReferencesToo) {
     EXPECT_NE(tables.find(row), std::string::npos) << row << "\n" << tables;
 }
 
-TEST_F(Sweeps, WhatIsToDoIsEstimatedByWhatTookItsTime) {
+TEST_F(Sweeps, MissingCellsAreEstimatedFromFinishedOnes) {
   const std::string pic = R"(sweep.methods=[{"name":"pic","set":["compressor.method=pic","compressor.lora.rank=2"]})";
   sweep("a", {pic + "]", "sweep.ratios=4"});
-  const Json plan = sweep_plan(layers(
-      "a", {pic + R"(,{"name":"long","set":["compressor.method=pic","compressor.lora.rank=2","train.steps=8"]}])",
-            "sweep.ratios=4", "sweep.seeds=1,2"}));
+  const Json plan = sweep_plan(
+      layers("a",
+             {pic + R"(,{"name":"long","set":["compressor.method=pic","compressor.lora.rank=2","train.steps=8"]}])",
+              "sweep.ratios=4", "sweep.seeds=1,2"}),
+      CompressorRegistry::built_in().methods());
   ASSERT_EQ(plan.size(), 5u);  // references; pic and long with seed 1, then with seed 2
   const double took = plan[1]["seconds"];
   EXPECT_NEAR(plan[3]["estimated_seconds"], took, 1e-6 * took);
-  EXPECT_NEAR(plan[2]["estimated_seconds"], 2 * took, 1e-6 * took);  // twice the steps of what took so long
+  EXPECT_NEAR(plan[2]["estimated_seconds"], 2 * took, 1e-6 * took);  // twice the steps
 }
 
-TEST_F(Sweeps, ATornLineIsDoneAgainAndWhatIsBrokenInTheMiddleIsNamed) {
+TEST_F(Sweeps, AnIncompleteLastLineRunsAgainAndABrokenLineIsAnError) {
   sweep("a");
   const auto whole = scores("a");
   const fs::path file = folder / "a" / "results.jsonl";
@@ -351,7 +377,7 @@ TEST_F(Sweeps, ATornLineIsDoneAgainAndWhatIsBrokenInTheMiddleIsNamed) {
   EXPECT_NE(error_of([&] { sweep("a"); }).find("results.jsonl line"), std::string::npos);
 }
 
-TEST_F(Sweeps, AFailedCellIsReportedAndTheRestGoesOn) {
+TEST_F(Sweeps, AFailedCellIsReportedAndTheOthersRun) {
   const std::string broken =
       R"(sweep.methods=[{"name":"bad","set":["compressor.method=comprexit","compressor.comprexit.window=2","compressor.lora.rank=0"]},{"name":"icae","set":["compressor.method=icae","compressor.lora.rank=2"]}])";
   const SweepOutcome outcome = sweep("a", {broken});
@@ -359,12 +385,12 @@ TEST_F(Sweeps, AFailedCellIsReportedAndTheRestGoesOn) {
   EXPECT_EQ(outcome.done_now, 3);
   const std::string failures = read_file(folder / "a" / "failures.jsonl");
   EXPECT_NE(failures.find("bad-4x-seed-1"), std::string::npos) << failures;
-  const Json plan = sweep_plan(layers("a", {broken}));
+  const Json plan = sweep_plan(layers("a", {broken}), CompressorRegistry::built_in().methods());
   EXPECT_EQ(plan[1]["state"], "failed");
   EXPECT_NE(plan[1]["error"].get<std::string>().find("transport window"), std::string::npos) << plan[1];
 }
 
-TEST_F(Sweeps, TwoThatShareAFolderDoNoCellTwice) {
+TEST_F(Sweeps, TwoThatShareAFolderRunNoCellTwice) {
   SweepOutcome outcomes[2];
   std::vector<std::thread> both;
   for (auto& outcome : outcomes) both.emplace_back([&] { outcome = sweep("a"); });
@@ -397,7 +423,7 @@ TEST_F(Sweeps, DataSetsThatDifferInQuestionsOnlyShareATraining) {
 
 TEST_F(Sweeps, AGridWithoutCellsOrWithTwoOfOneNameIsRefused) {
   EXPECT_NE(error_of([&] { sweep("a", {"sweep.ratios="}); }).find("no cells"), std::string::npos);
-  EXPECT_NE(error_of([&] { sweep("a", {R"(sweep.methods=[{"name":"x"},{"name":"x"}])"}); }).find("one name"),
+  EXPECT_NE(error_of([&] { sweep("a", {R"(sweep.methods=[{"name":"x"},{"name":"x"}])"}); }).find("duplicate name"),
             std::string::npos);
   EXPECT_NE(error_of([&] { sweep("a", {R"(sweep.methods=[{"name":"a/b"}])"}); }).find("a/b"), std::string::npos);
   EXPECT_NE(error_of([&] { sweep("a", {R"(sweep.methods=[{"name":"full"}])"}); }).find("no reference's name"),

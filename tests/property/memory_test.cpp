@@ -1,11 +1,13 @@
-// Memories as building blocks: appending, putting together, taking apart, batching and storing never change what the
-// decoder reads.
+// Memories as building blocks: appending, concatenating, splitting, batching and storing do not change the decoder's
+// input.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
-#include "precis/compress/memory_blocks.h"
-#include "precis/compress/memory_file.h"
-#include "precis/compress/sac.h"
+#include "precis/compress/made_by.h"
+#include "precis/compress/parts.h"
+#include "precis/memory/memory_blocks.h"
+#include "precis/memory/memory_file.h"
+#include "precis/methods/sac.h"
 #include "precis/model/generate.h"
 #include "support.h"
 
@@ -28,7 +30,7 @@ std::vector<std::pair<std::string, Tensor>> content_of(const Memory& memory) {
   return out;
 }
 
-// Context by context, padding left out; `tolerance` 0: to the bit.
+// Compares context by context, without padding; `tolerance` 0: bit for bit.
 void expect_equal(const Memory& a, const Memory& b, double tolerance) {
   ASSERT_TRUE(a.lengths.equal(b.lengths)) << a.lengths << b.lengths;
   EXPECT_TRUE(a.next_position.equal(b.next_position)) << a.next_position << b.next_position;
@@ -62,7 +64,7 @@ class EveryMemory : public ::testing::TestWithParam<testing::CompressorCase> {
   Memory compress(const TokenBatch& context) { return compressor_->compress(context); }
   const Decoder& decoder() { return compressor_->decoder(); }
 
-  const torch::NoGradGuard no_gradient_;
+  const at::NoGradGuard no_gradient_;
   const std::shared_ptr<Compressor> compressor_ = make_compressor(GetParam());
 };
 
@@ -99,8 +101,8 @@ TEST_P(EveryMemory, HasAsManyEntriesAsItsPlanSays) {
   }
 }
 
-// Documents of whole segments: what one after the other has to give is known, since segments do not see each other.
-TEST_P(EveryMemory, DocumentsPutTogetherEqualTheirTextsInOne) {
+// Documents of whole segments equal the concatenated text, since segments do not see each other.
+TEST_P(EveryMemory, ConcatenatedDocumentsEqualTheConcatenatedText) {
   const TokenBatch whole = random_contexts({48, 41});
   const Memory together =
       concatenate({compress(part(whole, {0, 0}, {16, 32})), compress(part(whole, {16, 32}, {48, 41}))}, decoder());
@@ -116,7 +118,7 @@ TEST_P(EveryMemory, ARemovedDocumentLeavesTheRestAsIfItHadNeverBeenThere) {
   ASSERT_EQ(parts.size(), 3u);
   expect_equal(parts[1], b, 1e-5);
   expect_equal(concatenate({parts[0], parts[2]}, decoder()), concatenate({a, c}, decoder()), 1e-5);
-  // The order counts, and putting together what was put together is the same as all at once.
+  // The order matters, and concatenation is associative.
   expect_equal(concatenate({concatenate({a, b}, decoder()), c}, decoder()), concatenate({a, b, c}, decoder()), 1e-5);
   EXPECT_EQ(split_documents(concatenate({c, a}, decoder()), decoder())[1].source_tokens[0].item<int64_t>(), 21);
 }
@@ -165,7 +167,7 @@ TEST_P(EveryMemory, StoredInBf16ItsErrorIsStatedAndSmall) {
   EXPECT_EQ(stored.bytes(0) * 2, memory.bytes(0));
   const double error = relative_error(memory, stored);
   EXPECT_GT(error, 0);
-  EXPECT_LT(error, 1.0 / 256);  // half a unit of bf16's last place, relative
+  EXPECT_LT(error, 1.0 / 256);  // half a unit in bf16's last place, relative
   EXPECT_EQ(relative_error(memory, memory), 0);
 }
 

@@ -1,5 +1,5 @@
-// A decoder of our own learns through the trainer: what it is given, that it learns, and what is refused.
-#include <torch/torch.h>
+// Pretraining a decoder: its training data, that it learns, and its errors.
+#include <torch/types.h>
 
 #include "precis/core/file.h"
 #include "precis/data/pretraining_set.h"
@@ -52,7 +52,7 @@ TEST(Pretraining, LearnsACorpusAndMeasuresHeldOutText) {
   testing::write_text(folder / "book.txt", text);
   PretrainOptions options = tiny();
   options.steps = 1;
-  pretrain(options, folder / "tokenizer");  // its vocabulary serves
+  pretrain(options, folder / "tokenizer");  // only its vocabulary is used
   const auto tokenizer = load_tokenizer(folder / "tokenizer");
   PrepareOptions prepare;
   prepare.sources = {(folder / "book.txt").string()};
@@ -68,7 +68,7 @@ TEST(Pretraining, LearnsACorpusAndMeasuresHeldOutText) {
   EXPECT_LT(last.at("held_out_loss").get<double>(), 0.5 * first.at("loss").get<double>()) << training.dump(1);
   EXPECT_FALSE(std::filesystem::exists(folder / "decoder" / "training"));
   EXPECT_EQ(load_decoder(folder / "decoder")->config().vocabulary, tokenizer->vocabulary_size());
-  EXPECT_EQ(pretrain(options, folder / "decoder"), training);  // finished: left as it is
+  EXPECT_EQ(pretrain(options, folder / "decoder"), training);  // finished: unchanged
   options.tokenizer.clear();
   EXPECT_NE(error_of([&] { pretrain(options, folder / "other"); }).find("--tokenizer"), std::string::npos);
   options.tokenizer = (folder / "tokenizer").string();

@@ -1,7 +1,7 @@
-// Decoding row by row equals the whole pass it stands in for: for every family, for prompts of unequal length, behind a
+// The row decoder equals the full decoder pass that it replaces: for every family, prompts of unequal length, and a
 // cache in either dtype.
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "precis/model/generate.h"
 #include "support.h"
@@ -12,7 +12,7 @@ namespace {
 struct Family {
   std::string name;
   Json changes;
-  std::vector<std::string> extra;  // tensors of a layer besides Llama's
+  std::vector<std::string> extra;  // tensors of a layer that Llama lacks
 };
 
 std::ostream& operator<<(std::ostream& out, const Family& family) { return out << family.name; }
@@ -45,9 +45,9 @@ DecoderInput prompts(const Decoder& decoder) {
           .position_ids = torch::arange(13).expand({3, 13})};
 }
 
-// Logits of `steps` more tokens, the same ones for both ways: by the row decoder, or by its twin.
+// Logits of `steps` more fixed tokens: by the row decoder, or by the reference implementation.
 std::vector<Tensor> logits_of(const Decoder& decoder, bool by_rows, int64_t steps) {
-  const torch::NoGradGuard no_gradient;
+  const at::NoGradGuard no_gradient;
   const DecoderInput input = prompts(decoder);
   KvCache cache(2, 3, 2, 13 + steps, 8, torch::TensorOptions().dtype(decoder.dtype()));
   decoder.hidden(input, &cache);
@@ -103,9 +103,9 @@ TEST_P(RowDecoders, AnswerLikeTheWholePass) {
 
 INSTANTIATE_TEST_SUITE_P(Families, RowDecoders, ::testing::ValuesIn(families()));
 
-// With bf16 weights the row decoder rounds the weights and the cache alone, the whole pass every row in between too: it
-// must come nearer to the fp32 decoder.
-TEST(RowDecoder, LosesLessThanABf16Pass) {
+// With bf16 weights, the row decoder rounds only weights and cache, the full pass also rounds every activation: the row
+// decoder must be closer to fp32.
+TEST(RowDecoder, IsMorePreciseThanABf16Pass) {
   const Family& llama = families().front();
   const auto exact = logits_of(*decoder_of(llama), false, 12);
   const double pass = largest_difference(logits_of(*decoder_of(llama, "bfloat16"), false, 12), exact);
@@ -114,7 +114,7 @@ TEST(RowDecoder, LosesLessThanABf16Pass) {
       largest_difference(logits_of(*decoder_of(llama, "float32", "bfloat16"), true, 12), exact);
   EXPECT_LT(rows, pass);
   EXPECT_LT(weights_alone, pass);
-  EXPECT_GT(weights_alone, 1e-4);  // the weights are rounded indeed
+  EXPECT_GT(weights_alone, 1e-4);  // the weights are really rounded
 }
 
 TEST(RowDecoder, ARowDoesNotDependOnItsBatch) {
@@ -130,7 +130,7 @@ TEST(RowDecoder, ARowDoesNotDependOnItsBatch) {
   }
 }
 
-TEST(Twins, RowLinear) {
+TEST(Reference, RowLinear) {
   const at::Generator generator = at::detail::createCPUGenerator(3);
   for (const int64_t in : {8, 32, 45, 128}) {
     for (const int64_t rows : {1, 3, 4, 9}) {
@@ -147,7 +147,7 @@ TEST(Twins, RowLinear) {
   }
 }
 
-TEST(Twins, AttendOneRow) {
+TEST(Reference, AttendOneRow) {
   const at::Generator generator = at::detail::createCPUGenerator(3);
   for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
     const Tensor q = torch::randn({1, 24}, generator), k = torch::randn({31, 24}, generator).to(dtype),

@@ -1,6 +1,6 @@
-// The trainer as a whole on a tiny decoder: resume continues bit for bit, bad resumes are refused.
+// The whole trainer on a tiny decoder: resuming is exact bit for bit, invalid resumes are rejected.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <chrono>
 
@@ -41,7 +41,7 @@ std::vector<Json> losses(const std::filesystem::path& run) {
   return out;
 }
 
-TEST(Training, ResumedRunEqualsAnUnbrokenOneBitForBit) {
+TEST(Training, ResumedRunEqualsAnUninterruptedOneBitForBit) {
   const TemporaryFolder folder;
   for (const char* mix : {"joint", "sample"}) {
     const std::string option = cat("train.objectives.mix=", mix);
@@ -58,7 +58,7 @@ TEST(Training, ResumedRunEqualsAnUnbrokenOneBitForBit) {
   }
 }
 
-TEST(Training, ACutOffSaveIsIgnoredAndMetricsAfterTheCheckpointAreDropped) {
+TEST(Training, AnInterruptedSaveIsIgnoredAndMetricsAfterTheCheckpointAreDropped) {
   const TemporaryFolder folder;
   const auto dir = folder / "run";
   run(config_for(dir, {"train.steps=5"}));
@@ -142,12 +142,12 @@ TEST(Training, MicroBatchesEqualOneLargeBatch) {
   }
 }
 
-// Not to the bit: without gradients attention takes another kernel.
+// Not bit for bit: without gradients attention uses another kernel.
 TEST(Training, RecomputationChangesNothingButRounding) {
   for (const auto& c : testing::compressor_cases()) {
     const TemporaryFolder folder;
     auto overrides = c.overrides;
-    const CompressorConfig own = compressor_defaults(c.method(), c.form());
+    const CompressorConfig own = CompressorRegistry::built_in().defaults(c.method(), c.form());
     overrides.insert(overrides.begin(), {"compressor.carrier=" + own.carrier, "compressor.projector=" + own.projector});
     overrides.insert(overrides.end(), {"train.steps=3", "train.clip=0"});
     overrides.push_back(c.name == "comprexit" ? "compressor.lora.rank=0" : "compressor.lora.dropout=0.2");
@@ -163,7 +163,7 @@ TEST(Training, ResumesFromTheNewestStepWhateverTheClockSays) {
   const TemporaryFolder folder;
   run(config_for(folder / "run", {"train.steps=10", "train.schedule=constant"}));
   const auto checkpoints = folder / "run" / "checkpoints";
-  // As if the clock had gone back between the two saves, by a day.
+  // As if the clock had gone back by a day between the two saves.
   std::filesystem::last_write_time(
       checkpoints / "step-000010" / "state.json",
       std::filesystem::last_write_time(checkpoints / "step-000005" / "state.json") - std::chrono::hours(24));
@@ -220,7 +220,7 @@ TEST(Training, AShardThatGoesBadEndsTheRunAndLeavesTheLastCheckpoint) {
               train_on({"train.steps=4", "train.objectives.qa=1", "train.objectives.lm=0"}, "other");
             }).find("no questions"),
             std::string::npos);
-  // The last shard turns bad on disk: the run ends where it first needs it.
+  // The last shard becomes corrupt on disk: the run ends when it first needs it.
   const auto shard = folder / "corpus" / manifest["shards"].back()["file"].get<std::string>();
   const std::string good = read_file(shard);
   std::string bad = good;
@@ -230,9 +230,9 @@ TEST(Training, AShardThatGoesBadEndsTheRunAndLeavesTheLastCheckpoint) {
   EXPECT_NE(message.find(shard.filename().string()), std::string::npos) << message;
   EXPECT_NE(message.find("corrupt"), std::string::npos) << message;
   write_text(shard, good);
-  EXPECT_EQ(train_on({"train.steps=60"}), 60);  // and goes on from its last checkpoint
+  EXPECT_EQ(train_on({"train.steps=60"}), 60);  // resumes from the last checkpoint
   EXPECT_EQ(losses(folder / "run").size(), 60u);
-  // Another corpus in its place is refused.
+  // Another corpus in its place is an error.
   std::filesystem::remove_all(folder / "corpus");
   write_text(folder / "book-0.txt", "Another.beginning." + text);
   prepare_corpus(options, *tokenizer, folder / "corpus");
@@ -247,7 +247,7 @@ TEST(Training, StagesFollowEachOtherAndResumeBitForBit) {
   const auto lines = split(read_file(folder / "whole" / "metrics.jsonl"), '\n');
   EXPECT_EQ(parse_json(lines[3], "metrics").at("stage"), "first");
   EXPECT_EQ(parse_json(lines[4], "metrics").at("stage"), "stage 2");
-  // Cut off behind step 6: the checkpoint of step 6 is the newest one.
+  // Interrupted after step 6: the newest checkpoint is step 6.
   std::filesystem::create_directories(folder / "broken");
   std::filesystem::copy(folder / "whole", folder / "broken",
                         std::filesystem::copy_options::recursive | std::filesystem::copy_options::overwrite_existing);
@@ -257,13 +257,13 @@ TEST(Training, StagesFollowEachOtherAndResumeBitForBit) {
   EXPECT_EQ(losses(folder / "whole"), losses(folder / "broken"));
 }
 
-TEST(Training, StepsThatAreNotFiniteAreLeftOutUpToALimit) {
+TEST(Training, NonFiniteStepsAreSkippedUpToALimit) {
   const TemporaryFolder folder;
   const std::vector<std::string> wild = {"train.lr=1e30", "train.clip=0", "train.warmup_steps=0"};
   auto strict = wild;
   strict.push_back("train.skip_limit=2");
   const std::string message = error_of([&] { run(config_for(folder / "run", strict)); });
-  EXPECT_NE(message.find("after 2 steps left out"), std::string::npos) << message;
+  EXPECT_NE(message.find("after 2 skipped steps"), std::string::npos) << message;
   const auto lines = split(read_file(folder / "run" / "skipped.jsonl"), '\n');
   EXPECT_EQ(parse_json(lines[0], "skipped").at("contexts").size(), 2u);
 }
@@ -281,7 +281,7 @@ TEST(Training, ACompressorForSeveralRatiosServesEachOfThem) {
     run(config);
     const auto tokenizer = letter_tokenizer();
     const auto loaded = load_compressor(folder / method, CompressorRegistry::built_in(), tiny_decoder(), *tokenizer);
-    const torch::NoGradGuard no_gradient;
+    const at::NoGradGuard no_gradient;
     for (const int64_t ratio : {4, 8, 16}) {
       loaded->set_ratio(ratio);
       const Memory memory = loaded->compress(testing::random_contexts({64, 40}));
@@ -315,7 +315,7 @@ TEST(Training, TheBestCheckpointIsKeptAndATargetEndsTheRun) {
   EXPECT_TRUE(train_with(folder / "target", {"train.target_em=35"}).already_finished);
 }
 
-// One term of the sum against the formula worked out by hand, with all of the teacher's tokens and with five.
+// One term of the sum against the formula, with all of the teacher's tokens and with five.
 TEST(Training, DistillationIsTheDivergenceFromTheFullContext) {
   const auto compressor = testing::make_compressor({"pic", {"compressor.method=pic"}});
   const Decoder& decoder = compressor->decoder();
@@ -355,8 +355,8 @@ TEST(Training, DistillationIsTheDivergenceFromTheFullContext) {
   }
 }
 
-// The losses of ten steps of every method, as committed. Write them anew with PRECIS_WRITE_LOSSES=1 when a change is
-// meant to move them, and say in the commit why.
+// The committed losses of ten steps of every method. Update them with PRECIS_WRITE_LOSSES=1 if a change is meant to
+// affect them, and give the reason in the commit message.
 TEST(Training, TenStepsHaveTheCommittedLosses) {
   const std::filesystem::path file =
       std::filesystem::path(PRECIS_SOURCE_DIR) / "tests" / "data" / "ten_step_losses.json";
@@ -364,7 +364,7 @@ TEST(Training, TenStepsHaveTheCommittedLosses) {
   for (const auto& c : testing::compressor_cases()) {
     const TemporaryFolder folder;
     auto overrides = c.overrides;
-    const CompressorConfig own = compressor_defaults(c.method(), c.form());
+    const CompressorConfig own = CompressorRegistry::built_in().defaults(c.method(), c.form());
     overrides.insert(overrides.begin(), {"compressor.carrier=" + own.carrier, "compressor.projector=" + own.projector});
     overrides.insert(overrides.end(), {"compressor.segment_length=64", "train.objectives.lm=0.5"});
     if (c.method() == "comprexit") overrides.push_back("compressor.lora.rank=0");
@@ -382,7 +382,7 @@ TEST(Training, TenStepsHaveTheCommittedLosses) {
   }
 }
 
-TEST(Training, FactorsOnTheLearningRateGoByTensorName) {
+TEST(Training, LearningRateFactorsApplyByTensorName) {
   const TemporaryFolder folder;
   const auto tensors = [&](const char* dir, const std::vector<std::string>& overrides) {
     testing::run_training(config_for(folder / dir, overrides));

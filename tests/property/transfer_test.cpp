@@ -1,11 +1,11 @@
-// Other people's checkpoints: read and written back without a difference, and refused where we would have to guess.
+// Other projects' checkpoints: exact round trips, and errors for ambiguous checkpoints.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
-#include "precis/compress/authors_checkpoint.h"
 #include "precis/compress/checkpoint.h"
 #include "precis/core/file.h"
 #include "precis/core/strings.h"
+#include "precis/methods/authors_checkpoint.h"
 #include "support.h"
 
 namespace precis {
@@ -26,9 +26,9 @@ TEST_P(AuthorsCheckpoints, RoundTripIsExactAndGivesTheSameMemory) {
   fs::create_directories(folder / "theirs");
   fs::create_directories(folder / "again");
   write_authors_checkpoint(folder / "theirs", *compressor, {});
-  AuthorsCheckpoint read = read_authors_checkpoint(folder / "theirs", *tiny_decoder());
+  AuthorsCheckpoint read = read_authors_checkpoint(folder / "theirs", *tiny_decoder(), CompressorRegistry::built_in());
   EXPECT_EQ(read.config.method, compressor->config().method);
-  CompressorConfig config = compressor->config();  // what their fields cannot say, as the documentation states
+  CompressorConfig config = compressor->config();  // settings that their fields cannot express (see docs)
   config.ratio = read.config.ratio;
   config.slots = read.config.slots;
   config.memory_row_count = read.config.memory_row_count;
@@ -36,7 +36,7 @@ TEST_P(AuthorsCheckpoints, RoundTripIsExactAndGivesTheSameMemory) {
   imported->eval();
   if (config.method == "sac") read.tensors["ae_row"] = trained_tensors(*compressor).at("ae_row");
   load_trained_tensors(*imported, read.tensors, "theirs");
-  const torch::NoGradGuard no_gradient;
+  const at::NoGradGuard no_gradient;
   const TokenBatch contexts = testing::random_contexts({16, 37});
   const TaskTokens task = testing::questions(Task::qa, {4, 4}, {0, 1}, false);
   const auto rows = [&](Compressor& c) { return c.decoder().hidden(c.prompt(c.compress(contexts), task)); };
@@ -76,7 +76,7 @@ class AuthorsFolder : public ::testing::Test {
     write_authors_checkpoint(folder_.path(), *make_compressor({"sac", {"compressor.method=sac"}}), {});
   }
   std::string error() {
-    return error_of([&] { read_authors_checkpoint(folder_.path(), *tiny_decoder()); });
+    return error_of([&] { read_authors_checkpoint(folder_.path(), *tiny_decoder(), CompressorRegistry::built_in()); });
   }
   void add_tensor(const std::string& name, const Tensor& value) {
     const SafetensorsFile file(folder_ / "model.safetensors");
@@ -93,7 +93,10 @@ TEST_F(AuthorsFolder, UnknownFieldsAreNamedAndMayBeLeftOutOnRequest) {
   fields["curious_setting"] = 3;
   write_json(folder_ / "config.json", fields);
   EXPECT_NE(error().find("curious_setting = 3"), std::string::npos);
-  EXPECT_EQ(read_authors_checkpoint(folder_.path(), *tiny_decoder(), {"curious_setting"}).config.method, "sac");
+  EXPECT_EQ(
+      read_authors_checkpoint(folder_.path(), *tiny_decoder(), CompressorRegistry::built_in(), {"curious_setting"})
+          .config.method,
+      "sac");
 }
 
 TEST_F(AuthorsFolder, UnknownTensorsAreNamed) {
@@ -105,7 +108,9 @@ TEST_F(AuthorsFolder, FrozenWeightsAreLeftOutAndAnotherBaseModelIsRefused) {
   const Tensor table = tiny_decoder()->embedding_table();
   add_tensor("llm.model.embed_tokens.weight", table.clone());
   add_tensor("llm.model.layers.0.self_attn.q_proj.weight", torch::zeros({32, 32}));
-  EXPECT_EQ(read_authors_checkpoint(folder_.path(), *tiny_decoder()).tensors.count("anchor_rows"), 1u);
+  EXPECT_EQ(read_authors_checkpoint(folder_.path(), *tiny_decoder(), CompressorRegistry::built_in())
+                .tensors.count("anchor_rows"),
+            1u);
   add_tensor("llm.model.embed_tokens.weight", table + 1);
   EXPECT_NE(error().find("another base model"), std::string::npos);
 }

@@ -1,7 +1,7 @@
 #include "support.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -46,7 +46,7 @@ void write_tiny_model(const fs::path& folder, const Json& changes) {
     tensors[name] = shape.size() == 1 ? torch::empty(shape).uniform_(0.8, 1.2, generator)
                                       : torch::empty(shape).normal_(0, 0.15, generator);
   };
-  // Wide enough that the tied classifier can be sure of a token, as a trained one is.
+  // A large scale, so that the tied classifier's predictions are confident, as after training.
   tensors["model.embed_tokens.weight"] = torch::empty({64, 32}).normal_(0, 0.6, generator);
   add("model.norm.weight", {32});
   for (int layer = 0; layer < 2; ++layer) {
@@ -141,9 +141,9 @@ std::shared_ptr<Compressor> make_compressor(const CompressorCase& c, const std::
   overrides.insert(overrides.end(), {"compressor.segment_length=16", "compressor.lora.dropout=0"});
   if (c.method() != "comprexit")
     overrides.insert(overrides.end(), {"compressor.lora.rank=4", "compressor.lora.alpha=8"});
-  const Config config = resolve_config(config_layers("", overrides));
+  const Config config = resolve_config(config_layers("", overrides), CompressorRegistry::built_in().methods());
   auto compressor = CompressorRegistry::built_in().make(config.compressor, {tiny_decoder(device), 1, true, "hash", 5});
-  const torch::NoGradGuard no_gradient;  // B starts at zero; random values show more
+  const at::NoGradGuard no_gradient;  // B starts at zero; random values test more
   const at::Generator generator = at::detail::createCPUGenerator(3);
   for (auto& parameter : compressor->named_parameters()) {
     if (parameter.key().ends_with(".B"))

@@ -1,4 +1,4 @@
-// What the tests share: a folder that cleans up after itself, tiny random decoders, and where the shared data lies.
+// Shared test helpers: a temporary folder, tiny random decoders, and the paths of shared data.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -25,7 +25,7 @@ class TemporaryFolder {
 
 void write_text(const std::filesystem::path& path, const std::string& text);
 
-// ../shared beside the project, where it exists; tests that need it skip and say so.
+// ../shared beside the project; tests that need it are skipped if it does not exist.
 std::filesystem::path shared_folder();
 std::filesystem::path smollm2_file();  // models/SmolLM2-135M-Instruct.Q4_1.gguf
 
@@ -40,7 +40,7 @@ std::string error_of(const std::function<void()>& call);
 TokenBatch random_contexts(const std::vector<int64_t>& lengths, uint64_t seed = 1);
 TokenBatch one_of(const TokenBatch& batch, int64_t b);
 
-// Compressors of every kind around tiny_decoder(): segments of 16 tokens, adapters that are not zero.
+// Compressors of every kind around tiny_decoder(), with segments of 16 tokens and non-zero adapters.
 struct CompressorCase {
   std::string name;
   std::vector<std::string> overrides;  // the first one names the method
@@ -54,11 +54,11 @@ struct CompressorCase {
 const std::vector<CompressorCase>& compressor_cases();
 std::shared_ptr<Compressor> make_compressor(const CompressorCase& c, const std::string& device = "cpu");
 
-// Random task tokens of the given lengths, supervised where `training`.
+// Random task tokens of the given lengths, supervised if `training`.
 TaskTokens questions(Task task, const std::vector<int64_t>& lengths, const std::vector<int64_t>& memory_index,
                      bool training, uint64_t seed = 9);
 
 }  // namespace precis::testing
 
 #define PRECIS_SKIP_WITHOUT(path) \
-  if (!std::filesystem::exists(path)) GTEST_SKIP() << "skipped: " << (path) << " is not here"
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << "skipped: " << (path) << " not found"

@@ -6,7 +6,7 @@
 
 namespace precis::testing {
 
-// A byte-level tokenizer of the 61 most needed characters, so that generated passages fit a vocabulary of 64.
+// A byte-level tokenizer of the 61 most frequent characters, so that generated passages fit a vocabulary of 64.
 void write_letter_tokenizer(const std::filesystem::path& folder) {
   Json vocabulary = Json::object();
   const std::string letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVW0123456789.";
@@ -50,7 +50,7 @@ Config training_config(const std::filesystem::path& run, const std::vector<std::
                                   "train.objectives.lm=0.5",
                                   "run.dir=" + run.string()};
   all.insert(all.end(), overrides.begin(), overrides.end());
-  return resolve_config(config_layers("", all));
+  return resolve_config(config_layers("", all), CompressorRegistry::built_in().methods());
 }
 
 TrainResult run_training(const Config& config, uint64_t data_seed, const ProcessGroup& group,

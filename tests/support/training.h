@@ -1,4 +1,4 @@
-// A training small enough to be run many times: a tiny decoder, a tokenizer of single letters, generated passages.
+// A training run small enough to repeat many times: a tiny decoder, a tokenizer of single letters, generated passages.
 #pragma once
 
 #include "precis/data/passage_set.h"

@@ -1,4 +1,4 @@
-// Running text: what is read from which file, prepared shards, windows, and the permutation that shuffles them.
+// Corpora: reading files, prepared shards, windows, and the permutation that shuffles them.
 #include <gtest/gtest.h>
 
 #include <set>
@@ -73,7 +73,7 @@ TEST(Corpus, LongDocumentsComeInPiecesThatEndWithALineOrACharacter) {
   }
 }
 
-TEST(Corpus, WhatCannotBeReadIsNamed) {
+TEST(Corpus, ErrorsNameTheFile) {
   const TemporaryFolder folder;
   const auto expect = [&](const std::string& name, const std::string& content, const std::string& pattern) {
     write_text(folder / name, content);
@@ -84,15 +84,15 @@ TEST(Corpus, WhatCannotBeReadIsNamed) {
   expect("a.jsonl", "{\"text\":\"x\"}\n{\"txet\":\"y\"}\n", "line 2");
   expect("b.jsonl", "{\"text\":\"x\"}\n{\"text\":\n", "line 2");
   expect("c.jsonl", "{\"text\":3}", "wrong type");
-  expect("d.txt", "a\xff", "not UTF-8");
+  expect("d.txt", "a\xff", "not valid UTF-8");
   expect("e.doc", "x", "unknown kind");
-  expect("f.txt.gz", "\x1f\x8b\x08 broken", "broken");
+  expect("f.txt.gz", "\x1f\x8b\x08 broken", "corrupt");
   write_text(folder / "g.txt", std::string(100000, 'g'));
   shell("cd " + folder.path().string() + " && xz g.txt && head -c 60 g.txt.xz > h.txt.xz");
   EXPECT_NE(error_of([&] { texts({folder / "h.txt.xz"}); }).find("h.txt.xz"), std::string::npos);
   EXPECT_NE(error_of([&] { corpus_files({folder / "none*.txt"}); }).find("no such file"), std::string::npos);
   fs::create_directories(folder / "empty");
-  EXPECT_NE(error_of([&] { corpus_files({folder / "empty"}); }).find("without any text file"), std::string::npos);
+  EXPECT_NE(error_of([&] { corpus_files({folder / "empty"}); }).find("no text file"), std::string::npos);
 }
 
 TEST(Permutation, IsOneAndDependsOnEverything) {
@@ -105,7 +105,7 @@ TEST(Permutation, IsOneAndDependsOnEverything) {
   }
   const Permutation a(1000, 1, "epoch", 0), b(1000, 1, "epoch", 1), c(1000, 2, "epoch", 0);
   int same_b = 0, same_c = 0, fixed_points = 0;
-  double spread = 0;  // how far neighbours fly apart: a third of the size on average
+  double spread = 0;  // mean distance between images of neighbours: a third of the size
   for (int64_t i = 0; i < 1000; ++i) {
     same_b += a(i) == b(i) ? 1 : 0;
     same_c += a(i) == c(i) ? 1 : 0;
@@ -120,7 +120,7 @@ TEST(Permutation, IsOneAndDependsOnEverything) {
   EXPECT_NE(large(0), large(1));
 }
 
-// 40 books of a few hundred letters each, and one that is longer than a batch of work.
+// 40 books of a few hundred letters each, and one that is longer than a batch.
 void write_books(const fs::path& folder) {
   fs::create_directories(folder);
   for (int i = 0; i < 40; ++i) {
@@ -163,13 +163,13 @@ TEST(Prepared, ShardsHoldTheDocumentsInOrderHoweverManyThreads) {
   EXPECT_TRUE(corpus.read(border - 3, 7) == TokenIds(expected.begin() + border - 3, expected.begin() + border + 4));
 }
 
-TEST(Prepared, GoesOnWhereItWasStopped) {
+TEST(Prepared, ResumesWhereItStopped) {
   const TemporaryFolder folder;
   write_books(folder / "books");
   const auto tokenizer = testing::letter_tokenizer();
   const PrepareOptions options = options_for(folder / "books");
   Json manifest = prepare_corpus(options, *tokenizer, folder / "whole");
-  // As it was behind the first shard.
+  // The folder's state after the first shard.
   fs::copy(folder / "whole", folder / "stopped", fs::copy_options::recursive);
   const Json first = manifest["shards"][0];
   for (size_t i = 1; i < manifest["shards"].size(); ++i)
@@ -214,7 +214,7 @@ TEST(Prepared, CorruptAndMissingShardsAreNoticed) {
   bytes[bytes.size() / 2] ^= 1;
   write_text(shard, bytes);
   const PreparedCorpus corpus(folder / "out", *tokenizer);
-  corpus.read(0, 10);  // the first shard is whole
+  corpus.read(0, 10);  // the first shard is intact
   EXPECT_NE(error_of([&] { corpus.read(corpus.tokens() / 2, 10); }).find("shard-00001"), std::string::npos);
   write_text(shard, bytes.substr(0, bytes.size() - 4));
   EXPECT_NE(error_of([&] { PreparedCorpus(folder / "out", *tokenizer); }).find("wrong size"), std::string::npos);
@@ -222,7 +222,7 @@ TEST(Prepared, CorruptAndMissingShardsAreNoticed) {
   EXPECT_NE(error_of([&] { PreparedCorpus(folder / "out", *tokenizer); }).find("missing"), std::string::npos);
 }
 
-TEST(Windows, CoverTheStreamOnceAnEpochAndGoOnWhereTheContextEnds) {
+TEST(Windows, CoverTheStreamOncePerEpochAndContinueWhereTheContextEnds) {
   const TemporaryFolder folder;
   write_books(folder / "books");
   const auto tokenizer = testing::letter_tokenizer();
@@ -238,7 +238,7 @@ TEST(Windows, CoverTheStreamOnceAnEpochAndGoOnWhereTheContextEnds) {
   for (int64_t step = 0; step < steps; ++step) {
     for (const int64_t m : windows.members(3, step, 8)) seen.insert(m);
   }
-  EXPECT_EQ(static_cast<int64_t>(seen.size()), steps * 8);  // no window twice
+  EXPECT_EQ(static_cast<int64_t>(seen.size()), steps * 8);  // every window once
   const auto members = windows.members(3, 5, 4);
   const auto lm = windows.batch(3, 5, 4, Task::lm), ae = windows.batch(3, 5, 4, Task::ae);
   for (int64_t b = 0; b < 4; ++b) {
@@ -250,7 +250,7 @@ TEST(Windows, CoverTheStreamOnceAnEpochAndGoOnWhereTheContextEnds) {
     EXPECT_EQ(ae.task.ids[b][100].item<int64_t>(), tokenizer->eos_id);
   }
   EXPECT_NE(error_of([&] { windows.require(Task::qa); }).find("no questions"), std::string::npos);
-  // Drawn lengths: one a batch, the context still ends where the continuation begins.
+  // Sampled lengths: one per batch; the context still ends where the continuation begins.
   data.min_context_tokens = 20;
   const CorpusWindows drawn({folder / "out"}, *tokenizer, data, true);
   std::set<int64_t> lengths;
@@ -262,6 +262,10 @@ TEST(Windows, CoverTheStreamOnceAnEpochAndGoOnWhereTheContextEnds) {
     EXPECT_EQ(batch.context.ids[0][0].item<int64_t>(), tokenizer->bos_id);
     const TokenIds window = corpus.read(drawn.members(3, step, 2)[0] * 128, 128);
     EXPECT_EQ(batch.context.ids[0][length - 1].item<int64_t>(), window[99]);
+    // BOS is compressed, but reconstruction does not have to produce it.
+    const auto reconstruction = drawn.batch(3, step, 2, Task::ae);
+    EXPECT_EQ(reconstruction.task.lengths[0].item<int64_t>(), length);  // the text without BOS, and EOS
+    EXPECT_EQ(reconstruction.task.labels[0][0].item<int64_t>(), window[static_cast<size_t>(101 - length)]);
     lengths.insert(length);
   }
   EXPECT_GT(lengths.size(), 10u);

@@ -25,7 +25,7 @@ TEST(Metrics, TakesTheBestGoldAnswer) {
   EXPECT_EQ(score_answer("", {"x"}).f1, 0);
 }
 
-// Values of the packages rouge-score 0.1.2 (no stemmer) and sacrebleu 2.6.0 (corpus_bleu).
+// Values from the packages rouge-score 0.1.2 (no stemmer) and sacrebleu 2.6.0 (corpus_bleu).
 TEST(Metrics, RougeAndBleuAreThoseOfThePythonPackages) {
   struct Pair {
     std::string prediction, reference;
@@ -90,7 +90,7 @@ TEST(Metrics, PublishedSquadPredictionsGetTheirOfficialScores) {
   }
 }
 
-TEST(Synth, AnswersStandOnceAndSplitsShareNoInventedName) {
+TEST(Synth, AnswersOccurOnceAndSplitsShareNoInventedName) {
   std::set<std::string> words[2];
   for (int split_index = 0; split_index < 2; ++split_index) {
     for (int64_t i = 0; i < 200; ++i) {

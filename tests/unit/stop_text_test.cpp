@@ -5,7 +5,7 @@
 namespace precis {
 namespace {
 
-// What is shown of a stream, piece by piece, and its end.
+// The text shown for a stream of pieces, including its end.
 std::string shown(StopText& stop, const std::vector<std::string>& pieces) {
   std::string out;
   for (const auto& piece : pieces) out += stop.push(piece);
@@ -27,7 +27,7 @@ TEST(StopText, HoldsBackOnlyWhatCouldBecomeAStopText) {
   StopText stop({"aab"});
   EXPECT_EQ(stop.push("x"), "x");
   EXPECT_EQ(stop.push("aa"), "");
-  EXPECT_EQ(stop.push("a"), "a");  // "aaa": the last two may still begin "aab"
+  EXPECT_EQ(stop.push("a"), "a");  // "aaa": the last two may be the start of "aab"
   EXPECT_EQ(stop.push("c"), "aac");
   EXPECT_EQ(stop.push("a"), "");
   EXPECT_EQ(stop.finish(), "a");

@@ -73,8 +73,9 @@ TEST(Bpe, UnsupportedPartsAreNamed) {
   EXPECT_NE(message(tokenizer_json(R"(, "normalizer": {"type": "Lowercase"})")).find("Lowercase"), std::string::npos);
   EXPECT_NE(message(tokenizer_json("", R"({"type": "Metaspace"})")).find("Metaspace"), std::string::npos);
   EXPECT_NE(message(R"({"model": {"type": "WordPiece", "vocab": {}}})").find("WordPiece"), std::string::npos);
-  EXPECT_NE(message(R"({"model": {"vocab": {"a": 0, "b": 0}}, "pre_tokenizer": {"type": "ByteLevel"}})").find("one id"),
-            std::string::npos);
+  EXPECT_NE(
+      message(R"({"model": {"vocab": {"a": 0, "b": 0}}, "pre_tokenizer": {"type": "ByteLevel"}})").find("same id"),
+      std::string::npos);
   EXPECT_NE(message(R"({"model": {"vocab": {"a": 0}, "merges": ["a z"]}, "pre_tokenizer": {"type": "ByteLevel"}})")
                 .find("lacks"),
             std::string::npos);
@@ -90,7 +91,7 @@ TEST(SentencePiece, GarbageIsRefused) {
   EXPECT_NE(error_of([&] { load_tokenizer(folder / "x.model"); }).find("SentencePiece"), std::string::npos);
 }
 
-// Ids of the original tokenizers, vector by vector.
+// Ids from the original tokenizers, one test vector at a time.
 struct Vectors {
   const char* key;
   const char* path;

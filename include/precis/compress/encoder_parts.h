@@ -1,53 +1,51 @@
-// What several compressors build in the same way.
+// Parts shared by several compressors.
 #pragma once
 
 #include "precis/compress/compressor.h"
 #include "precis/compress/projector.h"
+#include "precis/memory/entries.h"
 
 namespace precis {
 
-// The LoRA set of a config, or null for rank 0.
+// The LoRA set of a config; null for rank 0.
 std::shared_ptr<LoraSet> make_lora(const LoraConfig& config, const Decoder& decoder, at::Generator generator,
                                    bool bound_by_rank = false);
 
-// An empty context is an Error, and one beyond the decoder's positions: the whole context where its memory keeps
-// positions of the text, else one segment of it.
+// Throws Error for an empty context and for one beyond the decoder's positions. The limit applies to the whole context
+// if its memory keeps positions of the text, else to one segment.
 void check_contexts(const TokenBatch& context, const Decoder& decoder, const CompressorConfig& config);
 
-// Methods whose memory is soft-prompt rows made from runs of tokens: another carrier or position scheme in the config
-// is an Error.
+// For methods whose memory is soft-prompt rows made from runs of tokens: throws Error for another carrier or position
+// scheme in the config.
 void require_embedding_by_runs(const CompressorConfig& config);
 
-// Batches are padded to a multiple of 16 rows: the matrix kernels are compiled per shape, and so few shapes occur.
+// Pads batches to a multiple of 16 rows. Matrix kernels are compiled per shape; this keeps the number of shapes small.
 int64_t padded_width(int64_t longest);
 
-// Contexts cut into segments of at most `length` tokens, all of one batch in order.
+// Contexts split into segments of at most `length` tokens, all in one batch, in order.
 struct SegmentBatch {
   Tensor ids;                           // int64 [n, width], right-padded
   Tensor lengths;                       // int64 [n]
-  std::vector<int64_t> context, start;  // which context each belongs to, and tokens of the text before it
+  std::vector<int64_t> context, start;  // each segment's context, and tokens of the text before it
 };
 SegmentBatch cut_segments(const TokenBatch& context, int64_t length);
 
-// Puts the slots of all segments in order of context: fills the memory's lengths and segments; entry (b, j) of the
-// result is the flattened index of a slot in [n, padded_slots].
+// Orders the slots of all segments by context and fills the memory's lengths and segments. Entry (b, j) of the result
+// is the flattened index of a slot in [n, padded_slots].
 std::vector<std::vector<int64_t>> place_slots(Memory& memory, const SegmentBatch& batch,
                                               const std::vector<int64_t>& slots, int64_t padded_slots);
 
-// Position ids of rows that stand at the last token of their run: end_of_run(slot, tokens of the segment) counts from
-// the segment's first token, and is one behind the run's last.
+// Sets position ids of rows at the last token of their run. end_of_run(slot, tokens of the segment) counts from the
+// segment's first token and is one past the run's last.
 void place_at_runs(Memory& memory, const SegmentBatch& batch, const std::vector<int64_t>& slots,
                    const std::function<int64_t(int64_t slot, int64_t length)>& end_of_run);
 
-// Means of x [n, L, D] over runs of r tokens, of which lengths[i] count: fp32 [n, ceil(L / r), D]; 0 for empty runs.
+// Means of x [n, L, D] over runs of r tokens, of which lengths[i] are valid: fp32 [n, ceil(L / r), D]; 0 for empty
+// runs.
 Tensor run_means(const Tensor& x, const Tensor& lengths, int64_t r);
 
-// What the decoder reads of `rows`: themselves, through the projector, or, with projector = residual, `base` and the
-// projector's output added up.
+// The decoder's input from `rows`: the rows themselves, the projector's output, or, with projector = residual, `base`
+// plus the projector's output.
 Tensor projected(const CompressorConfig& config, const Projector* projector, const Tensor& rows, const Tensor& base);
-
-// int64 [rows] or, padded with `fill`, [B, longest].
-Tensor to_tensor(const std::vector<int64_t>& values);
-Tensor to_padded_tensor(const std::vector<std::vector<int64_t>>& rows, int64_t fill);
 
 }  // namespace precis

@@ -1,4 +1,4 @@
-// The converter between encoder rows and decoder rows: two linear layers with an exact GELU between, in three forms.
+// The converter between encoder rows and decoder rows: two linear layers with an exact GELU in between, in three forms.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -7,7 +7,7 @@ namespace precis {
 
 using at::Tensor;
 
-// A module with "weight" [out, in] and "bias" [out], uniform within 1/sqrt(in) as nn.Linear starts them.
+// A module with "weight" [out, in] and "bias" [out], initialised uniformly within 1/sqrt(in), like nn.Linear.
 struct LinearParameters {
   Tensor weight, bias;
 };
@@ -16,9 +16,9 @@ LinearParameters register_linear(torch::nn::Module& parent, const std::string& n
 
 class Projector : public torch::nn::Module {
  public:
-  // PCC's: RMSNorm (eps 1e-6, learned weight) in front, nn.Linear's initial values (methods.md section 2.2).
+  // PCC's: RMSNorm (eps 1e-6, learned weight) first, nn.Linear's initial values (methods.md section 2.2).
   static std::shared_ptr<Projector> with_norm(int64_t width, at::Generator generator);
-  // The first form with its second linear zero at first [ours]: what it is added to is what training begins with.
+  // The same with its second linear initialised to zero [ours]: training starts from the rows it is added to.
   static std::shared_ptr<Projector> zero(int64_t width, at::Generator generator);
   // ComprExIT's: no norm, Xavier uniform with gain 0.4, biases zero (section 4.3).
   static std::shared_ptr<Projector> xavier(int64_t width, at::Generator generator);

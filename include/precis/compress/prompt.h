@@ -1,5 +1,5 @@
-// Putting a decoder input together row by row: learned rows, memory rows and token embeddings from one bank of rows,
-// each context's rows packed without gaps, so that the decoder runs plain causal attention over right padding.
+// Builds a decoder input row by row from a bank of learned rows, memory rows and token embeddings. Each context's rows
+// are packed without gaps, so the decoder runs plain causal attention with right padding.
 #pragma once
 
 #include "precis/compress/compressor.h"
@@ -41,21 +41,15 @@ class PromptBuilder {
 // The prompt of embedding memories: [BOS] ( <mem> m_1 ... m_M </mem> )* [<ae>] task (methods.md section 2.2).
 struct EmbeddingPrompt {
   bool bos = false;
-  bool sequential = true;     // every row counts from 0; else memory keeps its positions
+  bool sequential = true;     // rows are numbered from 0; else memory keeps its positions
   Tensor ae_row;              // [D]
   Tensor begin_row, end_row;  // [D], markers; undefined: none
 };
 DecoderInput embedding_prompt(const Decoder& decoder, int64_t bos_id, const EmbeddingPrompt& form, const Memory& memory,
                               const TaskTokens& task);
 
-// The prompt of key/value memories: [BOS] task behind the memory, from its next position or, for reconstruction where
-// memory keeps positions of the text, from 0. `bos_id` -1: no BOS. (methods.md section 5, 500x.)
+// The prompt of key/value memories: [BOS] task after the memory, from its next position; for reconstruction, if memory
+// keeps positions of the text, from 0. `bos_id` -1: no BOS. (methods.md section 5, 500x.)
 DecoderInput kv_prompt(const Decoder& decoder, int64_t bos_id, const Memory& memory, const TaskTokens& task);
-
-// Rows [n, m, ...] of segments put together by context: entry (b, j) is rows[source[b][j]] of the flattened [n m, ...].
-// Padding takes row 0.
-Tensor gather_entries(const Tensor& rows, const std::vector<std::vector<int64_t>>& source);
-std::vector<LayerKv> gather_kv_entries(const std::vector<LayerKv>& layers /* k, v [n, K, m, d] */,
-                                       const std::vector<std::vector<int64_t>>& source);
 
 }  // namespace precis

@@ -1,4 +1,4 @@
-// The one exception type for whatever a user can cause, and `check` for our own mistakes.
+// The one exception type for whatever a user can cause, and `check` for our own bugs.
 // Nothing in the library ends the process; `main` turns an Error into one clear line and an exit code.
 #pragma once
 
@@ -7,13 +7,13 @@
 
 namespace precis {
 
-// What went wrong, in the words of the person who has to mend it. Empty parts are left out of the message.
+// The parts of an error message, for the user who has to fix the problem. Empty parts are left out.
 struct ErrorDetails {
   std::string what;      // what is wrong, without a full stop
   std::string where;     // file, key path, tensor name
-  std::string expected;  // what would have been right
-  std::string found;     // what was there
-  std::string hint;      // what to do about it
+  std::string expected;  // what would be right
+  std::string found;     // the actual value
+  std::string hint;      // how to fix it
 };
 
 class Error : public std::runtime_error {
@@ -31,13 +31,13 @@ class Error : public std::runtime_error {
   Kind kind_;
 };
 
-// A broken promise inside the library: our bug, not the user's error.
+// A broken invariant inside the library: our bug, not the user's error.
 class InternalError : public std::logic_error {
  public:
   using std::logic_error::logic_error;
 };
 
-// Throws InternalError unless `condition` holds; `message` says what was promised, with shapes.
+// Throws InternalError unless `condition` holds; `message` states the invariant, with shapes.
 inline void check(bool condition, const char* message) {
   if (!condition) throw InternalError(message);
 }

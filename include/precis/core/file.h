@@ -1,4 +1,4 @@
-// Files: memory-mapped reading, whole-file reading, and writing that is either complete or not there at all.
+// Files: memory-mapped reading, whole-file reading, atomic writing.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 namespace precis {
 
-// A read-only memory map of a whole file; the map lives as long as the object.
+// A read-only memory map of a whole file, unmapped by the destructor.
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);  // throws Error if it cannot be read
@@ -33,22 +33,22 @@ class MappedFile {
 // The file's bytes. Throws Error if it is missing, a folder, or unreadable.
 std::string read_file(const std::filesystem::path& path);
 
-// Writes a file atomically: `fill` writes to a temporary name beside it, which is synced and renamed.
-// On any failure (a full disk, an exception in `fill`) the old file is untouched and the temporary one is gone.
+// Writes a file atomically: `fill` writes to a temporary file in the same folder, which is synced and renamed.
+// On any failure (a full disk, an exception in `fill`) the old file is untouched and the temporary one is removed.
 void write_file_atomically(const std::filesystem::path& path, const std::function<void(std::ostream&)>& fill);
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
 
 // Appends one line (with its newline) in a single write, synced before the call returns.
 void append_line(const std::filesystem::path& path, std::string_view line);
 
-// Makes a folder atomically: `fill` gets a temporary folder beside `path`, which then takes its name.
+// Creates a folder atomically: `fill` writes to a temporary folder beside `path`, which is then renamed.
 void write_folder_atomically(const std::filesystem::path& path,
                              const std::function<void(const std::filesystem::path&)>& fill);
 
-// Creates the folder and its parents; Error if something else is in the way or it cannot be written.
+// Creates the folder and its parents. Throws Error if `path` is not a folder or cannot be created.
 void make_folder(const std::filesystem::path& path);
 
-// Holds a folder for this process until destroyed. Throws Error if another process holds it.
+// Locks a folder for this process until destroyed. Throws Error if another process holds the lock.
 class FolderLock {
  public:
   explicit FolderLock(const std::filesystem::path& folder);

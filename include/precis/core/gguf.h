@@ -1,4 +1,4 @@
-// The GGUF container (versions 2 and 3): metadata and the directory of tensors, read from a memory map.
+// The GGUF container (versions 2 and 3): metadata and the tensor directory, read from a memory map.
 // Every size and offset is checked against the file before it is used; tensor data is dequantised in `weights`.
 #pragma once
 
@@ -20,7 +20,7 @@ struct GgufValue {
 
 struct GgufTensor {
   uint32_t type = 0;           // ggml type number
-  std::vector<int64_t> shape;  // slowest axis first, as LibTorch has it (the file lists the fastest first)
+  std::vector<int64_t> shape;  // slowest axis first, as in LibTorch (the file lists the fastest first)
   size_t offset = 0;           // from the start of the file
 };
 
@@ -34,7 +34,7 @@ class GgufFile {
   const std::map<std::string, GgufTensor>& tensors() const { return tensors_; }
 
   bool has(const std::string& key) const { return metadata_.count(key) > 0; }
-  // The value of `key`; Error naming the key if it is missing or of another type.
+  // The value of `key`. Throws Error with the key's name if it is missing or has another type.
   int64_t integer(const std::string& key) const;
   double number(const std::string& key) const;
   bool boolean(const std::string& key, bool fallback) const;

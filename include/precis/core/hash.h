@@ -1,4 +1,4 @@
-// Fingerprints: 128-bit xxHash3 as 32 hexadecimal digits, fed piece by piece.
+// Fingerprints: incremental 128-bit xxHash3, as 32 hexadecimal digits.
 #pragma once
 
 #include <cstddef>

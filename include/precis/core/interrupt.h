@@ -1,9 +1,9 @@
-// Interruption by SIGINT or SIGTERM: long work asks between two steps and ends itself after a clean save.
+// Interruption by SIGINT or SIGTERM: long work polls `interrupted` between steps, saves and stops.
 #pragma once
 
 namespace precis {
 
-void install_interrupt_handlers();  // a second signal ends the process at once
+void install_interrupt_handlers();  // a second signal ends the process immediately
 bool interrupted();
 
 }  // namespace precis

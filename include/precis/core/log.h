@@ -1,5 +1,5 @@
-// The log: time-stamped lines on standard error, so that standard output carries results only.
-// spdlog does the work inside log.cpp; its headers clash with LibTorch's and are seen nowhere else.
+// The log: time-stamped lines on standard error; standard output carries results only.
+// Only log.cpp includes spdlog, whose headers clash with LibTorch's.
 #pragma once
 
 #include <string>

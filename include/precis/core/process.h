@@ -1,5 +1,4 @@
-// This process and its children: memory in use, how it was called, and running the same program again for work that
-// needs a process of its own.
+// This process and its children: memory in use, the command line, and running the program again in a child process.
 #pragma once
 
 #include <cstdint>
@@ -9,17 +8,17 @@
 namespace precis {
 
 int64_t resident_bytes();          // memory in use now
-int64_t peak_resident_bytes();     // the most since the start, or since reset_peak_resident_bytes
-bool reset_peak_resident_bytes();  // false where the system does not allow it
-void return_free_memory();         // what the C library's allocator keeps of freed memory goes back to the system
+int64_t peak_resident_bytes();     // the maximum since the start, or since reset_peak_resident_bytes
+bool reset_peak_resident_bytes();  // false if the system does not allow it
+void return_free_memory();         // returns the allocator's free memory to the system
 
-// How this program was called: its name without folders, and its arguments; "" where the system does not tell.
+// The command line: the program's name without folders, and its arguments; "" if the system does not provide it.
 std::string command_line();
-std::string for_shell(const std::vector<std::string>& words);  // one line that a shell reads as these words
+std::string for_shell(const std::vector<std::string>& words);  // the words quoted for a shell, on one line
 
-// Runs this program with other arguments and waits; its standard error is ours.
+// Runs this program with other arguments and waits. The child inherits standard error.
 struct ChildResult {
-  int exit_code = 0;  // 128 + signal number if a signal ended it
+  int exit_code = 0;  // 128 + signal number if killed by a signal
   std::string output;
 };
 ChildResult run_this_program(const std::vector<std::string>& arguments);

@@ -1,4 +1,4 @@
-// Progress of something long: a bar that redraws itself on a terminal, a plain line now and then elsewhere.
+// Progress of long work: a bar on a terminal, periodic log lines elsewhere.
 #pragma once
 
 #include <chrono>
@@ -8,13 +8,13 @@ namespace precis {
 
 class Progress {
  public:
-  // `total` in `unit`s; a plain log line at most every `seconds_between_lines` where there is no terminal.
+  // `total` in `unit`s. Without a terminal: one log line at most every `seconds_between_lines`.
   Progress(std::string title, double total, std::string unit, double seconds_between_lines = 30);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // `done` units are behind us; `note` is shown at the end of the line.
+  // `done` units are complete; `note` is shown at the end of the line.
   void update(double done, const std::string& note = "");
 
  private:

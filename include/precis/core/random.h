@@ -1,5 +1,5 @@
-// Counter-based random numbers: value n of stream (seed, name) is a pure function, so nothing has to be saved
-// to resume, and two streams never share state. The mixing function is SplitMix64 (Steele et al., OOPSLA 2014).
+// Counter-based random numbers: value n of stream (seed, name) is a pure function. Resuming needs no saved state, and
+// two streams never share state. The mixing function is SplitMix64 (Steele et al., OOPSLA 2014).
 #pragma once
 
 #include <cstdint>
@@ -31,8 +31,8 @@ class Random {
   uint64_t key_, counter_ = 0;
 };
 
-// A permutation of 0 … size - 1 that is computed, not stored: place i of (seed, stream, index) is a pure function. A
-// Feistel network over the next even number of bits, walked until it is below size (Black and Rogaway, CT-RSA 2002).
+// A permutation of 0 … size - 1, computed on demand: entry i of (seed, stream, index) is a pure function. A Feistel
+// network over the next even number of bits with cycle walking (Black and Rogaway, CT-RSA 2002).
 class Permutation {
  public:
   Permutation(int64_t size, uint64_t seed, std::string_view stream = "", uint64_t index = 0);

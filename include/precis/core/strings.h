@@ -1,4 +1,4 @@
-// Small text helpers that every room uses: joining values into text, splitting, the nearest known word.
+// Small string helpers for all modules: concatenation, splitting, the nearest known word.
 #pragma once
 
 #include <sstream>
@@ -8,7 +8,7 @@
 
 namespace precis {
 
-// The arguments, streamed one after the other.
+// Streams the arguments into one string.
 template <class... Parts>
 std::string cat(const Parts&... parts) {
   std::ostringstream out;
@@ -24,13 +24,13 @@ bool ends_with_any(std::string_view text, const std::vector<std::string_view>& e
 // `text` with every `from` replaced by `to`; inserted text is not searched again.
 std::string replace_all(std::string_view text, std::string_view from, std::string_view to);
 
-// The candidate with the smallest edit distance, or "" when none is near enough to be a likely typo.
+// The candidate with the smallest edit distance, or "" if none is close enough to be a likely typo.
 std::string nearest_word(std::string_view word, const std::vector<std::string>& candidates);
 
 // `value` with `digits` after the decimal point.
 std::string fixed(double value, int digits);
 
-// The text shortened for an error message: one line, at most `limit` bytes, cut at a character border.
+// The text shortened for an error message: one line, at most `limit` bytes, cut at a character boundary.
 std::string excerpt(std::string_view text, size_t limit = 80);
 
 }  // namespace precis

@@ -1,5 +1,5 @@
-// Reading what a file holds as a stream, unpacked: gzip, xz and zstd (told by their content, not their name), and the
-// members of tar archives one after the other.
+// Reads a file as a decompressed stream: gzip, xz and zstd (detected by content, not by name), and the members of tar
+// archives in order.
 #pragma once
 
 #include <cstdint>
@@ -14,15 +14,15 @@ class UnpackedFile {
   explicit UnpackedFile(const std::filesystem::path& path);  // throws Error if it cannot be read
   ~UnpackedFile();
 
-  // Goes to the next member: of a tar archive (its name has ".tar", ".tgz", ".txz" or ".tzst") its regular files, of
-  // any other file itself, once. False at the end.
+  // Moves to the next member; false at the end. A tar archive (".tar", ".tgz", ".txz" or ".tzst" in its name) has its
+  // regular files as members, any other file has itself.
   bool next_member();
-  const std::string& member() const { return member_; }  // its name inside the archive; the file's own elsewhere
+  const std::string& member() const { return member_; }  // its name in the archive; else the file's own name
 
-  // Fills the buffer with the member's next bytes and returns how many; 0 at its end. Broken data is an Error.
+  // Fills the buffer with the member's next bytes and returns their number; 0 at its end. Throws Error on corrupt data.
   size_t read(char* buffer, size_t size);
 
-  uint64_t packed_bytes() const;  // of the file that have been read so far, to show progress
+  uint64_t packed_bytes() const;  // compressed bytes read so far, for progress
 
  private:
   struct State;
@@ -30,7 +30,7 @@ class UnpackedFile {
   std::string member_;
 };
 
-// The whole content of a packed or plain file. `limit`: largest unpacked size in bytes.
+// The whole content of a compressed or plain file. `limit`: largest decompressed size in bytes.
 std::string read_unpacked(const std::filesystem::path& path, size_t limit = size_t{4} << 30);
 
 }  // namespace precis

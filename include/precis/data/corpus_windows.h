@@ -1,4 +1,4 @@
-// Training contexts from prepared corpora: windows of the token stream, a context and what goes on behind it.
+// Training contexts from prepared corpora: windows of the token stream, each a context and its continuation.
 #pragma once
 
 #include "precis/data/prepared.h"
@@ -6,10 +6,10 @@
 
 namespace precis {
 
-// Documents stand one behind the other with the separators of `precis prepare` between them; the stream is cut into
-// windows of max_context_tokens + continuation_tokens (methods.md section 4.4), which may span documents. ae takes a
-// window's context, lm also its continuation. With data.min_context_tokens the contexts of a batch have one length
-// drawn from there to the maximum, and end where the continuation begins.
+// Documents are concatenated with the separators of `precis prepare`. The stream is cut into windows of
+// max_context_tokens + continuation_tokens (methods.md section 4.4), which may span documents. ae takes a window's
+// context, lm also its continuation. With data.min_context_tokens, each batch samples one context length between the
+// two limits; contexts always end where the continuation begins.
 class CorpusWindows : public TrainingSet {
  public:
   CorpusWindows(const std::vector<std::string>& folders, const Tokenizer& tokenizer, const DataConfig& data,
@@ -24,9 +24,9 @@ class CorpusWindows : public TrainingSet {
 
  private:
   std::vector<std::unique_ptr<PreparedCorpus>> corpora_;
-  std::vector<int64_t> first_window_;  // of each corpus, and their sum
+  std::vector<int64_t> first_window_;  // per corpus, then their total
   DataConfig data_;
-  int64_t bos_id_, eos_id_;  // bos_id_ -1: contexts do not begin with it
+  int64_t bos_id_, eos_id_;  // bos_id_ -1: contexts do not begin with BOS
   std::string hash_;
 };
 

@@ -1,4 +1,4 @@
-// What is evaluated on: question-answering files, or contexts of a prepared corpus.
+// Evaluation data: question-answering files, or contexts of a prepared corpus.
 #pragma once
 
 #include "precis/config/config.h"
@@ -7,8 +7,8 @@
 
 namespace precis {
 
-// The passages of files that read_qa knows; of a folder made by `precis prepare`, `windows` contexts of
-// data.max_context_tokens + data.continuation_tokens tokens at even distances, each with one empty question.
+// The passages of files in a format of read_qa. From a folder made by `precis prepare`: `windows` evenly spaced
+// contexts of data.max_context_tokens + data.continuation_tokens tokens, each with one empty question.
 std::vector<Passage> read_evaluation_set(const std::vector<std::string>& paths, const Tokenizer& tokenizer,
                                          const DataConfig& data, int64_t windows);
 

@@ -8,8 +8,8 @@ namespace precis {
 
 class PassageSet : public TrainingSet {
  public:
-  // Tokenises all passages once. Passages longer than data.max_context_tokens, and questions longer than
-  // data.max_task_tokens, are left out; Error if nothing is left.
+  // Tokenises all passages once. Skips passages longer than data.max_context_tokens and questions longer than
+  // data.max_task_tokens. Throws Error if nothing is left.
   PassageSet(const std::vector<Passage>& passages, const Tokenizer& tokenizer, const DataConfig& data, bool with_bos);
 
   int64_t size() const override { return static_cast<int64_t>(items_.size()); }
@@ -17,7 +17,7 @@ class PassageSet : public TrainingSet {
   void require(Task) const override {}
 
  protected:
-  // lm: a context's own last tokens, which are then no part of it.
+  // lm: the continuation is cut off the end of the context.
   Part part(int64_t member, Task task, uint64_t seed, int64_t step, int64_t place) const override;
 
  private:
@@ -27,6 +27,7 @@ class PassageSet : public TrainingSet {
   };
   std::vector<Item> items_;
   DataConfig data_;
+  bool with_bos_;  // contexts begin with BOS
   int64_t eos_id_;
   std::string hash_;
 };

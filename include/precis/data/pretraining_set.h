@@ -1,4 +1,4 @@
-// What a decoder of our own learns from: rows of text in which every token is predicted from those before it.
+// Training data for decoders: rows of text for next-token prediction.
 #pragma once
 
 #include "precis/data/prepared.h"
@@ -8,7 +8,7 @@
 namespace precis {
 
 // Generated passages followed by questions and answers: BOS, 1 to `entities` passages, questions about any of them,
-// EOS. Both stocks of invented names occur in turn.
+// EOS. Passages alternate between the invented names of the two splits.
 class PretrainingPassages : public TrainingSet {
  public:
   struct Options {
@@ -22,7 +22,7 @@ class PretrainingPassages : public TrainingSet {
   const std::string& hash() const override { return hash_; }
   void require(Task) const override {}
 
-  // Passage `index` of the endless stream; those from size() on are never trained on.
+  // Passage `index` of the infinite stream. Training uses only indices below size().
   static Passage passage(const Options& options, int64_t index);
 
  protected:
@@ -34,10 +34,10 @@ class PretrainingPassages : public TrainingSet {
   std::string hash_;
 };
 
-// Windows of a prepared corpus, one behind the other; BOS takes the place of a window's first token.
+// Consecutive windows of a prepared corpus; BOS replaces a window's first token.
 class PretrainingWindows : public TrainingSet {
  public:
-  // Error if the corpus is shorter than one window of `window` tokens or was made by another tokenizer.
+  // Throws Error if the corpus is shorter than `window` tokens or was prepared with another tokenizer.
   PretrainingWindows(const std::string& folder, const Tokenizer& tokenizer, int64_t window);
 
   int64_t size() const override { return corpus_.tokens() / window_; }

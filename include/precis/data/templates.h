@@ -1,4 +1,4 @@
-// How passages and questions become the text that is compressed and the text that is asked.
+// Templates for the compressed text and for the query.
 #pragma once
 
 #include <string>
@@ -12,7 +12,7 @@ namespace precis {
 std::string fill_template(const std::string& text, const std::string& context, const std::string& question,
                           const std::string& answer);
 
-// Ids of the text that is compressed: the context in its template, behind BOS where the compressor wants it there.
+// Ids of the text to compress: the context in its template, after BOS if `with_bos`.
 TokenIds context_ids(const Tokenizer& tokenizer, const DataConfig& data, const std::string& context, bool with_bos);
 
 }  // namespace precis

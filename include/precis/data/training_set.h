@@ -1,5 +1,5 @@
-// Training batches. Batch `step` is a pure function of the seed and the step, so a resumed run needs nothing but its
-// step number to go on with the same data.
+// Training batches. Batch `step` is a pure function of the seed and the step, so a run resumes with the same data from
+// its step number alone.
 #pragma once
 
 #include "precis/compress/compressor.h"
@@ -15,42 +15,44 @@ class TrainingSet {
   struct Example {
     TokenBatch context;
     TaskTokens task;
-    Tensor weights;      // float [R, T]: of each label in the loss; undefined: 1 each
-    int64_t tokens = 0;  // context and task tokens, padding left out
+    Tensor weights;      // float [R, T]: weight of each label in the loss; undefined: all 1
+    int64_t tokens = 0;  // context and task tokens, without padding
   };
-  // The contexts of batch `step` with a task each: all their sampled questions (qa), themselves (ae), or the tokens
-  // that go on behind them (lm). Of them the `count` from `first` on (-1: all); every context's part is the same
-  // whichever others it comes with; `tokens` is 0 where they have nothing to learn.
+  // The contexts of batch `step` with their tasks: sampled questions (qa), the context itself (ae), or its continuation
+  // (lm). Returns contexts `first` to `first + count` (-1: all); a context's part does not depend on the others.
+  // `tokens` is 0 if they have no training target.
   Example batch(uint64_t seed, int64_t step, int64_t contexts, Task task, int64_t first = 0, int64_t count = -1) const;
 
-  // Contexts `first` to `first + count` as they stand in the set, without drawing: to measure on.
+  // Contexts `first` to `first + count` in the set's own order, for evaluation.
   Example in_order(Task task, int64_t first, int64_t count) const;
 
-  // Which of the set's contexts batch `step` has. Every epoch is a seeded permutation of all of them; none is stored.
+  // The indices of batch `step`'s contexts. Every epoch is a seeded permutation of the set, computed on demand.
   std::vector<int64_t> members(uint64_t seed, int64_t step, int64_t contexts) const;
 
   virtual int64_t size() const = 0;             // contexts
   virtual const std::string& hash() const = 0;  // of all tokens, in order
-  virtual void require(Task task) const = 0;    // Error if no context has anything to learn of this kind
+  virtual void require(Task task) const = 0;    // throws Error if no context supports this task
 
  protected:
-  // What is given, and what is learned behind it, with weights where they are not 1.
+  // Unsupervised tokens, then supervised ones, with weights unless all are 1.
   struct Row {
     TokenIds given, learned;
     std::vector<float> weights;
   };
-  // What one context brings to a batch.
+  // One context's part of a batch.
   struct Part {
-    TokenIds context;  // may be empty for those who learn from rows alone
+    TokenIds context;  // may be empty for learners that use the rows alone
     std::vector<Row> rows;
   };
+  // What reconstruction learns of a context: its text without a BOS in front, then EOS (-1: none).
+  static TokenIds reconstruction_of(const TokenIds& context, bool with_bos, int64_t eos_id);
   static Example example_of(Task task, std::vector<Part> parts);
-  // The part of context `member`, at `place` of the run's contexts. A pure function of all arguments.
+  // The part of context `member`, number `place` of the run's contexts. A pure function of the arguments.
   virtual Part part(int64_t member, Task task, uint64_t seed, int64_t step, int64_t place) const = 0;
 };
 
-// The sets of a stage: question-answering files, or folders made by `precis prepare`; not both. `with_bos`: BOS is part
-// of the text that is compressed.
+// The data of a stage: question-answering files or folders made by `precis prepare`, not both. `with_bos`: BOS is part
+// of the text to compress.
 std::shared_ptr<const TrainingSet> open_training_set(const std::vector<std::string>& paths, const Tokenizer& tokenizer,
                                                      const DataConfig& data, bool with_bos);
 

@@ -1,4 +1,4 @@
-// The evaluator: every asked compressor and every reference on the same questions, one report.
+// The evaluator: all selected compressors and references on the same questions, in one report.
 #pragma once
 
 #include <filesystem>
@@ -8,20 +8,24 @@
 
 namespace precis {
 
+// What the decoder reads in a row of the report: a memory, or the text itself (all, part or none of it).
+enum class RowKind { memory, text };
+
 struct ReportRow {
   std::string name;    // "pic-4", unique in the report; also the predictions file's name
   std::string method;  // or the reference
   int64_t ratio = 0;   // 0: no compression
-  std::string prompt;  // which prompt was used
+  RowKind kind = RowKind::memory;
+  std::string prompt;  // the name of the prompt
   std::vector<TaskScores> tasks;
-  int64_t peak_bytes = 0;      // memory (a GPU's there) while this row was made, base model included
+  int64_t peak_bytes = 0;      // peak memory (on a GPU: its own) during this row, base model included
   Json curve = Json::array();  // evaluations during training, from the run's metrics.jsonl
 };
 
 struct Report {
   std::vector<ReportRow> rows;
   std::vector<AskedQuestion> questions;
-  std::vector<Passage> passages;  // keeps what `questions` points to
+  std::vector<Passage> passages;  // owns what `questions` points to
   int64_t bootstrap_samples = 1000;
   Json environment;
 };
@@ -30,22 +34,21 @@ struct Report {
 Report evaluate(const Config& config, const CompressorRegistry& registry, std::shared_ptr<const Decoder> decoder,
                 const Tokenizer& tokenizer);
 
-// When a compressed context has cost less than the full one, by the medians of two rows' costs as a report holds them:
-// after so many questions to one context, or generated tokens of one answer; null where never.
+// The number of questions per context, or of generated tokens per answer, after which compressing costs less than
+// reading the full context. Computed from the median costs of two report rows; null: never.
 struct BreakEven {
   Json questions, tokens;
 };
 BreakEven break_even(const Json& cost, const Json& full_cost);
 
-// Scores with their intervals and the share of the gap between `none` and `full` that each row closes; cost, with the
-// number of questions (or generated tokens) a context after which compressing pays; paired differences of all rows of
-// compressors.
+// Scores with their intervals, and the share of the gap between `none` and `full` that each row closes; cost with its
+// break-even points; paired differences between all compressor rows.
 Json report_json(const Report& report);
 
-// The same as tables; a function of the JSON alone.
+// The same as Markdown tables; a function of the JSON alone.
 std::string report_markdown(const Json& report);
 
-// report.json, report.md and predictions/<name>.json in `folder`; answers to other tasks than qa in
+// Writes report.json, report.md and predictions/<name>.json to `folder`; answers of tasks other than qa go to
 // predictions/<name>.<task>.json.
 void write_report(const std::filesystem::path& folder, const Report& report);
 

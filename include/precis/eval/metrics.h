@@ -15,7 +15,7 @@ struct AnswerScore {
 // The best over the gold answers.
 AnswerScore score_answer(const std::string& prediction, const std::vector<std::string>& golds);
 
-// A generated answer, cut at the first newline ("newline") or also behind the first full stop ("sentence").
+// A generated answer, cut at the first newline ("newline"), or also at the first full stop ("sentence").
 std::string cut_answer(const std::string& text, const std::string& cut);
 
 }  // namespace precis

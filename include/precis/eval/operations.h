@@ -1,5 +1,5 @@
-// What a run asked of the machine: floating-point operations and bytes of its matrix products and attention, counted as
-// LibTorch dispatches them (so padding counts, and what was left out does not).
+// Floating-point operations and bytes of a run's matrix products and attention, counted as LibTorch dispatches them
+// (so padding counts, skipped work does not).
 #pragma once
 
 #include <functional>
@@ -7,10 +7,10 @@
 namespace precis {
 
 struct Operations {
-  double count = 0;  // multiply-adds count twice; causal attention counts half its pairs
-  double bytes = 0;  // of operands and results, each counted once a product
+  double count = 0;  // a multiply-add counts as two; causal attention counts half its pairs
+  double bytes = 0;  // of operands and results, each counted once per product
 };
-// One at a time: whatever the program runs meanwhile is counted too.
+// Run one count at a time: operations of other threads are counted too.
 Operations count_operations(const std::function<void()>& run);
 
 }  // namespace precis

@@ -1,4 +1,4 @@
-// How near a text is to a reference: ROUGE (Lin 2004) as the rouge-score package computes it, BLEU-4 (Papineni et al.
+// Similarity of a text to a reference: ROUGE (Lin 2004) as the rouge-score package computes it, BLEU-4 (Papineni et al.
 // 2002) as sacrebleu does with its default tokenizer (13a) and smoothing (exp). (methods.md section 8.)
 #pragma once
 
@@ -7,16 +7,17 @@
 
 namespace precis {
 
-// F1 of single words and of the longest common subsequence, 0 to 1. Words are runs of a-z and 0-9 after lower-casing.
+// F1 of single words and of the longest common subsequence, 0 to 1. Words are runs of a-z and 0-9 in the lower-cased
+// text.
 struct RougeScore {
   double rouge_1 = 0, rouge_l = 0;
 };
 RougeScore rouge(const std::string& prediction, const std::string& reference);
 
-// What a pair adds to corpus BLEU: common n-grams and n-grams of the prediction for n = 1 … 4, then the words of both.
+// A pair's counts for corpus BLEU: common n-grams and n-grams of the prediction for n = 1 … 4, then the words of both.
 std::vector<double> bleu_counts(const std::string& prediction, const std::string& reference);
 
-// Corpus BLEU of summed counts, in percent.
+// Corpus BLEU from summed counts, in percent.
 double bleu_score(const std::vector<double>& counts);
 
 }  // namespace precis

@@ -1,4 +1,4 @@
-// A whole training as its configuration describes it: data, compressor, stages, evaluations in between.
+// A whole training run from its configuration: data, compressor, stages, periodic evaluations.
 #pragma once
 
 #include "precis/text/tokenizer.h"
@@ -6,7 +6,7 @@
 
 namespace precis {
 
-// Trains config.compressor around `decoder` in config.run.dir. Error before any work where something is not set.
+// Trains config.compressor around `decoder` in config.run.dir. Throws Error before any work if a setting is missing.
 TrainResult train_run(const Config& config, const CompressorRegistry& registry, std::shared_ptr<const Decoder> decoder,
                       const Tokenizer& tokenizer, const ProcessGroup& group = ProcessGroup());
 

@@ -1,5 +1,5 @@
-// Checkpoints of the ComprExIT repository (Jiangnan0522/ComprExIT: its ComprExIT, ICAE, 500xCompressor and SAC classes)
-// as `save_pretrained` writes them, and PEFT adapters: in both directions, tensor by tensor and field by field.
+// Import and export of checkpoints of the ComprExIT repository (Jiangnan0522/ComprExIT: its ComprExIT, ICAE,
+// 500xCompressor and SAC classes) in the format of `save_pretrained`, and import of PEFT adapters.
 #pragma once
 
 #include <filesystem>
@@ -10,7 +10,7 @@
 
 namespace precis {
 
-// Their name of one of our trained tensors ("gate.q.weight", "lora.0.q_proj.A"), or "" if their class has no such one.
+// Their name for one of our trained tensors ("gate.q.weight", "lora.0.q_proj.A"), or "" if their class has none.
 std::string authors_tensor_name(const std::string& name);
 
 struct AuthorsCheckpoint {
@@ -19,18 +19,17 @@ struct AuthorsCheckpoint {
   Json fields;              // their config.json, unchanged
 };
 
-// `folder`: config.json with model.safetensors or its shards. The class is told by its tensors. Widths, ranks and
-// counts come from shapes, the other settings from the fields; the method's defaults stand where a field is missing.
-// Error that names every unknown field not in `ignore`, every unknown tensor, a missing one, and another base model's
-// weights.
+// `folder`: config.json with model.safetensors or its shards. The tensors identify the class. Widths, ranks and counts
+// come from shapes, other settings from the fields, missing fields from the method's defaults. Throws Error on unknown
+// fields not in `ignore`, unknown or missing tensors, and another base model's weights.
 AuthorsCheckpoint read_authors_checkpoint(const std::filesystem::path& folder, const Decoder& decoder,
-                                          const std::set<std::string>& ignore = {});
+                                          const CompressorRegistry& registry, const std::set<std::string>& ignore = {});
 
-// Writes `compressor` as such a folder, with `fields` for its config.json (null: made from our settings).
-// Error where their class cannot hold it.
+// Writes `compressor` as such a folder, with `fields` as its config.json (null: made from our settings).
+// Throws Error if their class cannot represent it.
 void write_authors_checkpoint(const std::filesystem::path& folder, const Compressor& compressor, const Json& fields);
 
-// A PEFT LoRA adapter: its settings and its tensors under our names ("lora.0.q_proj.A"). Error on anything else in it.
+// A PEFT LoRA adapter: its settings and its tensors under our names ("lora.0.q_proj.A"). Throws Error on anything else.
 struct PeftAdapter {
   LoraConfig lora;
   TensorMap tensors;

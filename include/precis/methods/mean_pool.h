@@ -1,5 +1,5 @@
-// Mean pooling: the mean of each run of r last hidden states of a causal encoder without memory rows. The strong plain
-// baseline of arXiv 2510.20797, with the same encoder and projector as PIC (methods.md section 5).
+// Mean pooling: a causal encoder without memory rows, and the mean of its last hidden states over each run of r tokens.
+// The strong simple baseline of arXiv 2510.20797, with the encoder and projector of PIC (methods.md section 5).
 #pragma once
 
 #include "precis/compress/compressor.h"
@@ -9,6 +9,7 @@ namespace precis {
 
 class MeanPool : public Compressor {
  public:
+  static Method about();
   MeanPool(const CompressorConfig& config, const Surroundings& surroundings);
 
   Memory compress(const TokenBatch& context) override;

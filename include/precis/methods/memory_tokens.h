@@ -1,5 +1,6 @@
 // The memory-token compressor: text and learned memory rows in one encoder pass under a mask. PIC, ICAE and
-// 500xCompressor are values of four independent fields: mask, carrier, positions, layout (methods.md sections 2, 5, 6).
+// 500xCompressor are settings of four independent fields: mask, carrier, positions, layout (methods.md sections 2, 5,
+// 6).
 #pragma once
 
 #include "precis/compress/compressor.h"
@@ -8,10 +9,13 @@
 
 namespace precis {
 
-struct SegmentBatch;  // contexts cut into segments
+struct SegmentBatch;  // contexts split into segments
 
 class MemoryTokens : public Compressor {
  public:
+  static Method pic();
+  static Method icae();
+  static Method x500();  // 500xCompressor
   MemoryTokens(const CompressorConfig& config, const Surroundings& surroundings);
 
   Memory compress(const TokenBatch& context) override;
@@ -27,8 +31,8 @@ class MemoryTokens : public Compressor {
   SegmentShape shape_of(int64_t text) const;
   SegmentShape padded_shape(const std::vector<SegmentShape>& shapes, int64_t width) const;
   // All segments as one batch of rows, padded to `padded`.
-  EncoderPass encoder_pass(const SegmentBatch& batch, const std::vector<SegmentShape>& shapes,
-                           const SegmentShape& padded) const;
+  DecoderInput encoder_pass(const SegmentBatch& batch, const std::vector<SegmentShape>& shapes,
+                            const SegmentShape& padded) const;
   MemoryPlacement placement() const;
   void set_positions(Memory& memory, const SegmentBatch& batch, const std::vector<SegmentShape>& shapes) const;
   bool chunked() const { return mask_.memory_to_text != MemoryToText::global || config().chunk > 0; }

@@ -1,4 +1,4 @@
-// The two heads of ComprExIT as modules of their own: depth-wise gates over the layers of a frozen model, and
+// The two heads of ComprExIT as separate modules: depth-wise gates over the layers of a frozen model, and
 // width-wise optimal transport of tokens into slots. Re-implemented from arXiv 2602.03784 and Jiangnan0522/ComprExIT
 // (methods.md sections 4.1 and 4.2).
 #pragma once
@@ -20,11 +20,11 @@ class DepthwiseGate : public torch::nn::Module {
  public:
   DepthwiseGate(int64_t states, int64_t width, int64_t gate_width, double temperature, at::Generator generator);
 
-  void begin_as_identity();  // of values: W_v the identity, b_v zero [ours]
+  void begin_as_identity();  // initialises W_v as the identity, b_v as zero [ours]
 
-  // One value projection of the gated mixture: equal numbers, no product of the size of all layers.
+  // Projects the gated mixture once: equal results without a product of the size of all layers.
   GateOutput forward(const std::vector<Tensor>& states /* N + 1 of [n, L, D] */) const;
-  // The formula as the paper writes it, every layer projected: the reference twin.
+  // The paper's formula, which projects every layer: the reference implementation.
   GateOutput forward_literal(const std::vector<Tensor>& states) const;
 
  private:
@@ -33,25 +33,25 @@ class DepthwiseGate : public torch::nn::Module {
   double scale_;  // 1 / (temperature sqrt(e))
 };
 
-// First token of each run of a full window, and the window's end: M_w = ceil(W / r) runs of W div M_w tokens, the first
-// W mod M_w of them one longer.
+// First token of each run of a full window, then the window's end. M_w = ceil(W / r) runs of W div M_w tokens, the
+// first W mod M_w of them one longer.
 std::vector<int64_t> run_boundaries(int64_t window, int64_t ratio);
 
 // Log-domain Sinkhorn: cost [..., W, M], masses a [..., W] and b [..., M]; returns the plan [..., W, M] in fp32, with
-// gradient through all iterations. v starts at 0; rows and columns of zero mass stay zero. Where `drop_empty`, empty
-// columns take no part from the first step on; the authors' code lets them into the first update.
+// gradients through all iterations. v starts at 0; rows and columns of zero mass stay zero. `drop_empty`: exclude empty
+// columns from the first step on; the authors' code includes them in the first update.
 Tensor sinkhorn(const Tensor& cost, const Tensor& a, const Tensor& b, double epsilon, int64_t iterations,
                 bool drop_empty = true);
 
 struct TransportOptions {
   int64_t window = 128, ratio = 4, metric_width = 256, iterations = 30;
   double epsilon = 0.1, mass_floor = 0.05, mass_temperature = 1;
-  double locality = 0;    // cost of a token outside a slot's own run, for each run between them [ours]
-  bool identity = false;  // the value map begins as the identity without bias [ours]
+  double locality = 0;    // cost of a token outside a slot's own run, per run of distance [ours]
+  bool identity = false;  // initialise the value map as the identity without bias [ours]
 };
 
 struct TransportOutput {
-  Tensor seeds;   // [n, w, M, D]; w windows of a segment, M slots of a full window
+  Tensor seeds;   // [n, w, M, D]; w windows per segment, M slots per full window
   Tensor cost;    // [n, w, W, M]
   Tensor mass;    // [n, w, W]
   Tensor target;  // [n, w, M]
@@ -63,12 +63,12 @@ class WidthwiseTransport : public torch::nn::Module {
  public:
   WidthwiseTransport(int64_t width, TransportOptions options, at::Generator generator);
 
-  // x [n, L, D] fp32 of which lengths[i] tokens count. Entries of absent tokens and slots are zero.
+  // x [n, L, D] fp32, of which lengths[i] tokens are valid. Entries of absent tokens and slots are zero.
   TransportOutput forward(const Tensor& x, const Tensor& lengths) const;
 
   void set_ratio(int64_t ratio);           // the heads do not depend on it
-  int64_t slots_of(int64_t tokens) const;  // of a segment of this many tokens
-  int64_t end_of_run(int64_t slot) const;  // one behind the last token of a slot's run, from the segment's first
+  int64_t slots_of(int64_t tokens) const;  // slots of a segment of this many tokens
+  int64_t end_of_run(int64_t slot) const;  // one past the last token of a slot's run, counted in the segment
 
  private:
   struct NormedLinear {

@@ -1,5 +1,5 @@
-// The frozen decoder: Llama, Mistral, Qwen2 and Qwen3 (methods.md section 1). Its weights exist once and are no
-// parameters of any module, so no optimiser can reach them; a LoRA set passed to an encoder pass makes it the encoder.
+// The frozen decoder: Llama, Mistral, Qwen2 and Qwen3 (methods.md section 1). Its weights are stored once and are
+// not module parameters, so no optimiser can change them. A LoRA set passed to a pass turns it into the encoder.
 #pragma once
 
 #include <filesystem>
@@ -16,31 +16,49 @@
 
 namespace precis {
 
-// What the plain decoder reads: rows in place of tokens, perhaps behind a past.
-struct DecoderInput {
-  Tensor rows;          // [B, T, D], right-padded
-  Tensor lengths;       // int64 [B]: rows that count
-  Tensor position_ids;  // int64 [B, T]
-  Tensor labels;        // int64 [B, T]: the token each row has to predict, -100 for none; undefined for generation
-  std::optional<PastKeyValues> past;
+// LoRA adapters for a pass.
+struct Adapters {
+  const LoraSet* lora = nullptr;
+  Tensor rows;  // bool [B, T]: rows they apply to; undefined: all
 };
 
-// A pass over rows under a given plan, with the adapters if `lora` is set.
-struct EncoderPass {
-  Tensor rows;          // [B, S, D]
-  Tensor position_ids;  // int64 [B, S]
-  AttentionPlan plan;
-  const LoraSet* lora = nullptr;
+// Input of one pass through the layers. By default it is the frozen decoder's causal pass; with a plan and adapters,
+// the encoder's.
+struct DecoderInput {
+  Tensor rows;                        // [B, T, D], right-padded
+  Tensor lengths;                     // int64 [B]: valid rows; may be undefined without a cache
+  Tensor position_ids;                // int64 [B, T]
+  Tensor labels;                      // int64 [B, T]: target token of each row, -100: none; undefined for generation
+  std::optional<PastKeyValues> past;  // keys and values before the rows; gradients flow into them
+  std::optional<AttentionPlan> plan;  // none: causal, with the family's sliding windows; after a past: a dense one
+  Adapters adapters;
+};
+
+// Requested outputs of a pass; nothing else is computed.
+struct DecoderWants {
+  bool rows = true;        // final hidden rows
+  int64_t first_row = 0;   // ... from this row on
+  Tensor keys_values;      // int64 [B, A]: rows whose keys and values are returned, for every layer
+  bool states = false;     // the input and every layer's output, the last after the final norm
+  bool attention = false;  // attention weights; needs a dense plan
+  int64_t layers = -1;     // number of layers to run; -1: all
+};
+
+struct DecoderOutput {
+  Tensor rows;                       // [B, T - first_row, D], after the final norm
+  std::vector<LayerKv> keys_values;  // N of [B, K, A, d], keys rotated
+  std::vector<Tensor> states;        // layers + 1 of [B, T, D]: h^0 ... h^k (methods.md section 4)
+  std::vector<Tensor> attention;     // N of [B, H, T, T], fp32, each row sums to 1
 };
 
 class Decoder {
  public:
   // Reads every tensor of the family from the checkpoint, strictly. `dtype`: fp32 or bf16.
-  // `decode_dtype`: what RowWeights keep, where it differs from `dtype` a copy of its own.
+  // `decode_dtype`: dtype of the RowWeights; if it differs from `dtype`, they are a separate copy.
   Decoder(DecoderConfig config, const Checkpoint& checkpoint, at::ScalarType dtype, at::Device device,
           std::optional<at::ScalarType> decode_dtype = std::nullopt);
 
-  // A decoder without weights, for plans: a compressor can be built around it and counted, not run.
+  // A decoder without weights, for plans: a compressor around it can be built and counted, but not run.
   static std::shared_ptr<const Decoder> shape_only(DecoderConfig config);
 
   const DecoderConfig& config() const { return config_; }
@@ -53,30 +71,25 @@ class Decoder {
 
   Tensor embed(const Tensor& ids) const;  // int64 [...] to [..., D]
 
-  // Final hidden rows [B, T, D] (after the last norm), causal. With `cache`, the rows stand behind what it holds and
-  // their keys and values are added to it (inference only); else behind `input.past`.
-  Tensor hidden(const DecoderInput& input, KvCache* cache = nullptr) const;
+  // One pass over the layers. With `cache` (inference only) the rows follow its entries, and their keys and values are
+  // appended to it; else the rows follow `input.past`.
+  DecoderOutput run(const DecoderInput& input, const DecoderWants& wants = {}, KvCache* cache = nullptr) const;
 
-  // Final hidden rows of an encoder pass, from `first_row` on: [B, S - first_row, D]. The last layer computes no
-  // others.
-  Tensor encode(const EncoderPass& pass, int64_t first_row = 0) const;
-
-  // Rotated keys and values of the rows `index` (int64 [B, A]) in every layer; the last layer computes nothing else.
-  std::vector<LayerKv> encode_keys_values(const EncoderPass& pass, const Tensor& index) const;
-
-  // h^0 ... h^k: the embedding output and k layers' outputs, the last one after the final norm (methods.md section 4).
-  std::vector<Tensor> hidden_states(const EncoderPass& pass, int64_t k) const;
-
-  // What each row of a pass attends to in every layer: N of [B, H, S, S], each row sums to 1. The plan is a dense mask;
-  // for people who look, not for speed.
-  std::vector<Tensor> attention_weights(const EncoderPass& pass) const;
+  // The same for a single output.
+  Tensor hidden(const DecoderInput& input, KvCache* cache = nullptr) const { return run(input, {}, cache).rows; }
+  std::vector<LayerKv> keys_values(const DecoderInput& input, const Tensor& index /* int64 [B, A] */) const {
+    return run(input, {.rows = false, .keys_values = index}).keys_values;
+  }
+  std::vector<Tensor> hidden_states(const DecoderInput& input, int64_t layers) const {
+    return run(input, {.rows = false, .states = true, .layers = layers}).states;
+  }
 
   Tensor logits(const Tensor& rows) const;  // [..., D] to [..., V]
 
-  // What RowDecoder runs on; nullptr where it cannot (on a GPU).
+  // Weights for RowDecoder; nullptr if it is not available (on a GPU).
   const RowWeights* row_weights() const { return row_weights_.get(); }
 
-  // Keys [B, K, M, d], rotated or not, rotated on by this many positions (int64 [B, M] or [B, 1], may be negative).
+  // Keys [B, K, M, d], already rotated or not, rotated by `by` positions (int64 [B, M] or [B, 1], may be negative).
   Tensor rotate_keys(const Tensor& keys, const Tensor& by) const;
 
  private:
@@ -89,19 +102,17 @@ class Decoder {
   struct Heads {
     Tensor q, k, v;  // [B, H or K, S, d], q and k rotated
   };
+  class Plans;  // the plan of each layer of a pass
 
   std::shared_ptr<const RowWeights> make_row_weights(at::ScalarType dtype) const;
   void load_layer(int64_t index, const Checkpoint& checkpoint, std::set<std::string>& used, WeightPool& pool);
-  Heads project(const Layer& layer, int64_t index, const Tensor& x, const RopeTable& rope, const LoraSet* lora) const;
-  Tensor finish_layer(const Layer& layer, int64_t index, const Tensor& residual, const Tensor& attended,
-                      const LoraSet* lora, const Tensor& into = {}) const;
-  // `into`: where the layer's rows are written; without gradients only.
-  Tensor run_layer(int64_t index, const Tensor& x, const RopeTable& rope, const AttentionPlan& plan,
-                   const LoraSet* lora, const Tensor& into = {}) const;
+  Heads project(int64_t layer, const Tensor& x, const RopeTable& rope, const Adapters& adapters) const;
+  // `into`: destination of the layer's rows; without gradients only.
+  Tensor finish_layer(int64_t layer, const Tensor& residual, const Tensor& attended, const Adapters& adapters,
+                      const Tensor& into) const;
   Tensor norm(const Tensor& x, const Tensor& weight) const;
-  LinearInput normed(const Tensor& x, const Tensor& weight) const;  // what a linear reads behind a norm
+  LinearInput normed(const Tensor& x, const Tensor& weight) const;  // input of a linear after a norm
   RopeTable rope(const Tensor& position_ids) const;
-  void refuse_window(const EncoderPass& pass) const;
 
   DecoderConfig config_;
   at::ScalarType dtype_;

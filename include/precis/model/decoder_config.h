@@ -1,4 +1,4 @@
-// The shape of a decoder, read from a checkpoint's own config and never guessed (methods.md section 1).
+// The shape of a decoder, always read from the checkpoint's config (methods.md section 1).
 #pragma once
 
 #include <string>
@@ -17,7 +17,7 @@ struct DecoderConfig {
   double rms_norm_eps = 0, rope_theta = 10000;
   RopeScaling rope_scaling;
   bool qkv_bias = false, o_bias = false, mlp_bias = false, qk_norm = false, tied_embeddings = false;
-  std::vector<int64_t> window;  // per layer: tokens a row may look back, itself included; 0: all
+  std::vector<int64_t> window;  // per layer: attention window in tokens, including the row itself; 0: unlimited
 
   // Parameters of the frozen decoder, tied ones counted once.
   int64_t parameters() const;

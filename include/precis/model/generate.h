@@ -1,4 +1,4 @@
-// Text generation by the frozen decoder: greedy or sampled, batches of unequal prompts, a preallocated cache.
+// Text generation with the frozen decoder: greedy or sampled, batches of unequal prompts, a preallocated cache.
 #pragma once
 
 #include <functional>
@@ -10,19 +10,19 @@ namespace precis {
 struct GenerateOptions {
   int64_t max_new_tokens = 64;
   double temperature = 0;  // 0: greedy
-  int64_t top_k = 0;       // 0: all
+  int64_t top_k = 0;       // 0: no limit
   double top_p = 1;
   std::vector<int64_t> end_ids;  // a context stops before any of these
-  uint64_t seed = 1;             // of sampling
-  bool by_rows = true;  // new tokens by RowDecoder, on a GPU as a DeviceGraph, where it can; false: by their twin
+  uint64_t seed = 1;             // random seed for sampling
+  bool by_rows = true;  // new tokens by RowDecoder, on a GPU by a DeviceGraph, if possible; false: by Decoder::hidden
 };
 
 struct GenerateSeconds {
   double prefill = 0;  // reading the input
-  double decode = 0;   // all that follows
+  double decode = 0;   // everything after that
 };
 
-// Called with each new token of context `row`; returning false ends that context (a stop text was reached).
+// Called with each new token of context `row`; returns false to end that context (e.g. at a stop text).
 using OnToken = std::function<bool(int64_t row, int64_t id)>;
 
 // New tokens of each context of the input (labels are ignored). Runs without gradients.

@@ -1,5 +1,5 @@
-// Keys and values of earlier rows: as a differentiable past (a memory in training) and as a preallocated cache that
-// generation fills row by row.
+// Keys and values of earlier rows: a differentiable past (a memory in training), and a preallocated cache for
+// generation.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,28 +20,28 @@ struct PastKeyValues {
   Tensor lengths;  // int64 [B]
 
   int64_t entries() const { return layers.at(0).k.size(2); }
-  // The contexts `index` (int64 [R]) selects, in that order, repeats allowed.
+  // The contexts at `index` (int64 [R]), in that order; repeats are allowed.
   PastKeyValues select(const Tensor& index) const;
   PastKeyValues to(at::Device device) const;
 };
 
 class KvCache {
  public:
-  // Room for `capacity` entries of each of `batch` contexts in every layer.
+  // Allocates `capacity` entries for each of `batch` contexts in every layer.
   KvCache(int64_t layers, int64_t batch, int64_t kv_heads, int64_t capacity, int64_t head_dim,
           at::TensorOptions options);
 
   void start_from(const PastKeyValues& past);
 
-  // Puts rows [B, K, T, d] behind the lengths[b] entries of each context; returns all entries so far, padded.
+  // Writes rows [B, K, T, d] after the lengths[b] entries of each context; returns all entries so far, padded.
   LayerKv append(size_t layer, const Tensor& k, const Tensor& v);
-  void advance(const Tensor& new_rows /* int64 [B] */);  // after all layers: these many rows now count
+  void advance(const Tensor& new_rows /* int64 [B] */);  // after all layers: adds the new rows to the lengths
   void advance_by_one();                                 // the same for one row each, without a new tensor
 
-  // From now on `append` returns the whole capacity, so that every token's work has the same shapes; what is not filled
-  // yet is for a mask to hide.
+  // From now on `append` returns the whole capacity, so that every token's work has the same shapes. A mask has to hide
+  // unfilled entries.
   void show_whole() { shows_whole_ = true; }
-  // How many entries `append` returns for this many new rows.
+  // The number of entries that `append` returns for `rows` new rows.
   int64_t shown(int64_t rows) const { return shows_whole_ ? capacity() : longest_ + rows; }
 
   const Tensor& lengths() const { return lengths_; }                   // int64 [B]

@@ -1,6 +1,5 @@
-// The plain decoder for one new token of each context, on the CPU: what generation spends its time on. Everything but
-// the products' weights stays in fp32 and in buffers made once; a token allocates nothing. Its twin is Decoder::hidden
-// with a cache.
+// The plain decoder for one new token per context, on the CPU: the inner loop of generation. Everything but the
+// products' weights is fp32, in buffers allocated once. The reference implementation is Decoder::hidden with a cache.
 #pragma once
 
 #include <vector>
@@ -11,7 +10,7 @@
 
 namespace precis {
 
-// A decoder's weights as products of a few rows need them.
+// A decoder's weights, prepared for products with few rows.
 struct RowWeights {
   struct Layer {
     Tensor input_norm, post_norm, q_norm, k_norm;  // fp32; the last two undefined without q/k norm
@@ -26,11 +25,11 @@ struct RowWeights {
 
 class RowDecoder {
  public:
-  // For generation in `batch` contexts; the cache is what the prompt left behind (fp32 or bf16) and must outlive this.
+  // `cache` holds the prompt's keys and values (fp32 or bf16) and must outlive this object.
   RowDecoder(const RowWeights& weights, KvCache& cache);
 
-  // Reads one token of each context at its position (both int64 [B]), puts its keys and values behind those in the
-  // cache, and gives the next tokens' logits fp32 [B, V], valid until the next call.
+  // Reads one token per context at its position (both int64 [B]), appends its keys and values to the cache, and returns
+  // the next tokens' logits, fp32 [B, V], valid until the next call.
   const Tensor& next(const Tensor& ids, const Tensor& positions);
 
  private:

@@ -1,4 +1,4 @@
-// Language-model loss without logits in memory: the classifier's product and the cross-entropy fused, by row blocks.
+// Language-model loss without materialised logits: the classifier's product and the cross-entropy, fused by row blocks.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -1,5 +1,5 @@
-// Work that a GPU is given again and again, recorded once: launching its kernels one by one would take the processor
-// longer than running them. Needs a LibTorch with CUDA and CUDA's headers when precis is built.
+// Repeated GPU work as a graph, captured once: launching its kernels one by one would take longer than running them.
+// Needs a LibTorch with CUDA, and CUDA's headers when precis is built.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,15 +13,15 @@ class DeviceGraph {
  public:
   static bool is_available(at::Device device);
 
-  // From here to the destructor this thread's work goes to a stream of its own.
+  // Until the destructor, this thread's work goes to a separate stream.
   explicit DeviceGraph(at::Device device);
   ~DeviceGraph();
   DeviceGraph(const DeviceGraph&) = delete;
   DeviceGraph& operator=(const DeviceGraph&) = delete;
 
-  // The first call runs `work`, the second records it while it runs, later ones replay what was recorded: the same
-  // kernels on the same tensors, so what changes from call to call has to be written into those tensors. What the
-  // recorded call made keeps its place and is made anew there.
+  // The first call runs `work`, the second captures and runs it, later calls replay the capture: the same kernels on
+  // the same tensors. Write changing inputs into those tensors. Tensors allocated during capture keep their addresses;
+  // replay overwrites them.
   void run(const std::function<void()>& work);
 
  private:

@@ -1,4 +1,4 @@
-// Dropout of an adapter's input (LoRA), as a mask.
+// Dropout masks for an adapter's input (LoRA).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,14 +9,15 @@ namespace precis {
 
 using at::Tensor;
 
-// Which of the n entries of a tensor of that shape are kept, each with probability `keep`. On the CPU one bit an entry,
-// uint8 [ceil(n / 8)] (masks live until the backward pass), from counter-based draws (SplitMix64) seeded by one number
-// of `generator` (undefined: LibTorch's own), so that threads share the work and their number changes nothing;
-// LibTorch's draws are serial and cost more than the adapters' products. Elsewhere bool of that shape.
+// A mask over the n entries of a tensor of `shape`; each is kept with probability `keep`. On the CPU: one bit per
+// entry, uint8 [ceil(n / 8)], since masks live until the backward pass. Draws are counter-based (SplitMix64), seeded by
+// one number from `generator` (undefined: LibTorch's default), so threads share the work and their number changes
+// nothing; LibTorch's own draws are serial and cost more than the adapters' products. On other devices: bool of that
+// shape.
 Tensor dropout_mask(at::IntArrayRef shape, at::Device device, double keep,
                     const std::optional<at::Generator>& generator);
 
-// x where the mask keeps it, else 0. x: as many entries as the mask was drawn for, in the same order.
+// x where the mask keeps it, else 0. x must have the number and order of entries that the mask was drawn for.
 Tensor kept(const Tensor& mask, const Tensor& x);
 
 // `to` += kept(mask, x), both contiguous and of one dtype.

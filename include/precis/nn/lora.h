@@ -1,5 +1,5 @@
-// Low-rank adapters as a set that is passed to a forward pass: y = W x + (alpha / rank) B(A(dropout(x))).
-// With the set the pass is the encoder, without it the plain frozen decoder; nothing is wrapped or copied.
+// Low-rank adapters, passed to a forward pass as a set: y = W x + (alpha / rank) B(A(dropout(x))).
+// With the set, the pass is the encoder; without it, the plain frozen decoder. Nothing is wrapped or copied.
 // Re-implemented from Hu et al. (2021), arXiv 2106.09685, with peft's initial values.
 #pragma once
 
@@ -35,17 +35,18 @@ class LoraSet : public torch::nn::Module {
  public:
   LoraSet(int64_t layers, const std::vector<LoraTarget>& targets, LoraOptions options, at::Generator generator);
 
-  // One of the linears that a joined product computes: its name and width.
+  // One of the linears in a fused product: its name and width.
   using Part = std::pair<const char*, int64_t>;
-  // x W^T + bias with the updates of those `parts` (in the order of W's rows) that this set adapts.
+  // x W^T + bias with the updates of those `parts` (in the order of W's rows) that this set adapts. `rows`: the rows to
+  // update, bool in the shape of x without its last dimension; undefined: all.
   Tensor apply(int64_t layer, const std::vector<Part>& parts, const LinearInput& x, const Tensor& weight,
-               const Tensor& bias) const;
+               const Tensor& bias, const Tensor& rows = {}) const;
 
-  // Dropout masks of the coming pass are drawn from this generator (training mode only).
+  // Generator for the next pass's dropout masks (training mode only).
   void set_dropout_generator(at::Generator generator) { dropout_generator_ = std::move(generator); }
-  // Where that generator stands, as a copy; a layer run again draws the same masks from it.
+  // A copy of that generator in its current state; a recomputed layer draws the same masks from it.
   std::optional<at::Generator> dropout_generator() const;
-  // While it lives, masks are drawn from `generator`.
+  // During its lifetime, masks are drawn from `generator`.
   class UseGenerator {
    public:
     UseGenerator(const LoraSet& set, std::optional<at::Generator> generator)
@@ -59,7 +60,7 @@ class LoraSet : public torch::nn::Module {
     std::optional<at::Generator> before_;
   };
 
-  void train(bool on = true) override;  // forgets the adapters kept in another dtype, whichever way it goes
+  void train(bool on = true) override;  // always drops the cached adapters
 
   std::vector<Tensor> layer_tensors(int64_t layer) const;  // the trained tensors of one layer
 
@@ -67,10 +68,10 @@ class LoraSet : public torch::nn::Module {
   struct Pair {
     Tensor a, b;
   };
-  // Where nothing trains, the adapters of a joined product in another dtype are made once and kept, until a tensor
-  // that they were made of changes or training begins.
+  // Inference cache: the adapters of a fused product in another dtype, valid until one of their source tensors changes
+  // or training begins.
   struct Cast {
-    std::vector<Tensor> sources;  // aliases, so that no other tensor can take their place in memory
+    std::vector<Tensor> sources;  // aliases, so that their memory is not reused
     std::vector<uint32_t> versions;
     LowRank adapters;
   };

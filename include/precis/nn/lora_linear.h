@@ -1,5 +1,5 @@
-// A frozen linear layer together with its low-rank updates, forward and backward as few products as possible: no update
-// is materialised as a matrix, no weight gradient is computed for the frozen weight, sums are taken in place.
+// A frozen linear layer with its low-rank updates, in as few products as possible, forward and backward: no update is
+// materialised as a matrix, the frozen weight gets no gradient, sums are in place.
 #pragma once
 
 #include <vector>
@@ -12,10 +12,10 @@ namespace precis {
 struct LoraSlice {
   int64_t begin = 0;
   Tensor a, b;  // [rank, in], [out, rank]; fp32
-  Tensor mask;  // which inputs dropout keeps (dropout.h; `scale` is divided by their share); undefined: all
+  Tensor mask;  // inputs that dropout keeps (dropout.h; `scale` is divided by their share); undefined: all
 };
 
-// Adapters of one product as it reads them: in the rows' dtype, and A of all slices as one matrix.
+// Adapters of one product, ready for use: in the rows' dtype, with A of all slices as one matrix.
 struct LowRank {
   Tensor a;                     // [sum of ranks, in]
   std::vector<Tensor> b;        // [out, rank] of each slice
@@ -23,7 +23,7 @@ struct LowRank {
 };
 LowRank low_rank(const std::vector<LoraSlice>& slices, at::ScalarType dtype);
 
-// x W^T + bias, and scale * B(A(mask x)) added to each slice. x [..., in], weight [out, in]; returns [..., out]. Either
+// x W^T + bias, plus scale * B(A(mask x)) for each slice. x [..., in], weight [out, in]; returns [..., out]. Either
 // all slices have a mask or none; without masks they share their products with x.
 Tensor lora_linear(const LinearInput& x, const Tensor& weight, const Tensor& bias, const std::vector<LoraSlice>& slices,
                    double scale);
@@ -32,7 +32,12 @@ Tensor lora_linear(const LinearInput& x, const Tensor& weight, const Tensor& bia
 Tensor lora_linear(const LinearInput& x, const Tensor& weight, const Tensor& bias, const LowRank& adapters,
                    double scale);
 
-// The same by LibTorch's own differentiable operations: the reference twin.
+// The same with updates for some rows only. index: int64 [n], into the flattened rows of x [..., in]; masks are for
+// these rows.
+Tensor lora_linear_at(const Tensor& index, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                      const std::vector<LoraSlice>& slices, double scale);
+
+// The reference implementation, with LibTorch's differentiable operations.
 Tensor reference_lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias,
                              const std::vector<LoraSlice>& slices, double scale);
 

@@ -1,5 +1,5 @@
-// Activation recomputation: a block keeps its inputs only and is run again in the backward pass (Chen et al. 2016,
-// arXiv 1604.06174). One more forward pass buys memory that does not grow with the number of layers.
+// Activation recomputation: a block keeps its inputs only and runs again in the backward pass (Chen et al. 2016, arXiv
+// 1604.06174). One more forward pass saves most activation memory.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,7 +11,7 @@ namespace precis {
 
 using at::Tensor;
 
-// While one that is on lives, the decoder's layers are recomputed in backward passes on this thread.
+// While an active guard exists, backward passes on this thread recompute the decoder's layers.
 class RecomputeGuard {
  public:
   explicit RecomputeGuard(bool on);
@@ -25,9 +25,8 @@ class RecomputeGuard {
 
 using Block = std::function<std::vector<Tensor>(const std::vector<Tensor>&)>;
 
-// block(inputs), recomputed in the backward pass where a guard is on and gradients are recorded. The block must compute
-// the same both times and own what it refers to. `trained`: the other tensors through which gradients flow, which the
-// block uses by itself.
+// block(inputs), recomputed in the backward pass if a guard is active and gradients are recorded. The block must be
+// deterministic and own its captures. `trained`: the other tensors that the block uses and that need gradients.
 std::vector<Tensor> run_block(const Block& block, const std::vector<Tensor>& inputs,
                               const std::vector<Tensor>& trained);
 

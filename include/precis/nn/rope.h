@@ -1,5 +1,5 @@
 // Rotary position embedding, half-split pairs (Su et al., arXiv 2104.09864; Llama's layout in Hugging Face), with the
-// linear and llama3 frequency scalings. Positions are arbitrary ids, not indices.
+// linear and llama3 frequency scalings. Positions are arbitrary ids, not row indices.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -25,6 +25,6 @@ RopeTable rope_table(const Tensor& position_ids /* int64 [B, T] */, const Tensor
 
 // x [B, H, T, d], rotated at the table's positions, in one pass.
 Tensor apply_rope(const Tensor& x, const RopeTable& table);
-Tensor reference_rope(const Tensor& x, const RopeTable& table);  // by LibTorch's own differentiable operations
+Tensor reference_rope(const Tensor& x, const RopeTable& table);  // with LibTorch's differentiable operations
 
 }  // namespace precis

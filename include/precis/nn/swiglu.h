@@ -1,4 +1,4 @@
-// The gated unit of Llama's feed-forward layers, silu(gate) * up (Shazeer, arXiv 2002.05202), on the joined product.
+// The gated unit of Llama's feed-forward layers, silu(gate) * up (Shazeer, arXiv 2002.05202), on the fused projection.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,9 +7,9 @@ namespace precis {
 
 using at::Tensor;
 
-// gate_up [..., 2F], gates first; returns [..., F]. The gradient is written in place, without joining two halves.
+// gate_up [..., 2F], gates first; returns [..., F]. The gradient is one tensor, without a concatenation of halves.
 Tensor swiglu(const Tensor& gate_up);
 
-Tensor reference_swiglu(const Tensor& gate_up);  // by LibTorch's own differentiable operations
+Tensor reference_swiglu(const Tensor& gate_up);  // with LibTorch's differentiable operations
 
 }  // namespace precis

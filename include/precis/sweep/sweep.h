@@ -1,5 +1,5 @@
-// The grid of methods, ratios, seeds and data (docs/architecture.md): each cell is trained and evaluated once, whatever
-// stops the program in between and however many processes share the folder.
+// The grid of methods, ratios, seeds and data (docs/formats.md). Each cell is trained and evaluated once, across
+// interruptions and any number of processes that share the folder.
 #pragma once
 
 #include <filesystem>
@@ -9,40 +9,41 @@
 
 namespace precis {
 
-// One piece of work: a training with its evaluation, or the references of a data set.
+// One unit of work: a training run with its evaluation, or the references of a data set.
 struct SweepCell {
-  std::string id;      // "pic-16x-seed-1", with the data set's name where there are several
+  std::string id;      // "pic-16x-seed-1", with the data set's name if there are several
   std::string method;  // the choice's name; "references"
   std::vector<int64_t> ratios;
   int64_t seed = 0;
   std::string data;
-  std::string training;  // the cell in whose folder it is trained: cells that differ in evaluation only share one
+  std::string training;  // the cell whose folder holds the training run; cells that differ in evaluation only share it
   Config config;         // run.dir is that folder
+  Json settings;         // all that its results depend on, where it differs from the defaults
 };
 
-// All cells of the grid, references first. `layers`: the sweep's configuration. Throws Error for an empty grid and for
-// names that stand twice.
-std::vector<SweepCell> sweep_cells(const std::vector<ConfigLayer>& layers);
+// All cells of the grid, references first. `layers`: the sweep's configuration. Throws Error on an empty grid and on
+// duplicate names.
+std::vector<SweepCell> sweep_cells(const std::vector<ConfigLayer>& layers, const Methods& methods);
 
-// results.jsonl of a sweep's folder: a line per row of a finished cell. A torn last line is dropped, with a warning;
-// any other broken line is an Error.
+// results.jsonl of a sweep's folder: one line per report row of a finished cell. An incomplete last line is dropped
+// with a warning; any other malformed line is an Error.
 std::vector<Json> read_sweep_results(const std::filesystem::path& folder);
 
 struct SweepOutcome {
   int64_t cells = 0, done_before = 0, done_now = 0, failed = 0;
 };
-// Does what is missing in config.run.dir and draws results.md and results.csv anew after each cell. A cell that fails
-// is written to failures.jsonl and the rest goes on; cells that another process is at are waited for.
+// Runs the missing cells in config.run.dir and rewrites results.md and results.csv after each. A failed cell is
+// recorded in failures.jsonl and the sweep continues; it waits for cells that another process is running.
 SweepOutcome run_sweep(const std::vector<ConfigLayer>& layers, const CompressorRegistry& registry);
 
-// The plan as rows: `cell`, `state` (done, failed, to do), the last `error` of a failed one, and `seconds` of a
-// finished one. Of the others `estimated_seconds`, by what finished cells of the same method, or else of any, took in
-// terms of their plans; before there are any, `planned_training_seconds`, for contexts and tasks of the greatest
-// length.
-Json sweep_plan(const std::vector<ConfigLayer>& layers);
+// The plan as rows: `cell`, `state` (done, failed, to do), the last `error` of a failed cell, and `seconds` of a
+// finished one. Other cells have `estimated_seconds`: their plan, scaled by measured over planned time of finished
+// cells of the same method (or of any). Before any cell is finished: `planned_training_seconds`, for contexts and tasks
+// of maximum length.
+Json sweep_plan(const std::vector<ConfigLayer>& layers, const Methods& methods);
 
-// The tables of a sweep, from its results alone. `baseline`: the method that time to target is measured against, or "";
-// `score`: in what.
+// The tables of a sweep, from its results alone. `baseline`: the method whose best `score` is the target of
+// time-to-target, or "".
 std::string sweep_markdown(const std::vector<Json>& results, const std::string& baseline,
                            const std::string& score = "em_percent");
 std::string sweep_csv(const std::vector<Json>& results);

@@ -1,5 +1,5 @@
-// Cutting text into the pieces inside which byte-level BPE merges: regular expressions run by ICU, one after the
-// other, each splitting the pieces of the one before. Patterns come from the tokenizer's file or are known by name.
+// Splits text into pieces; byte-level BPE merges inside a piece only. ICU runs the regular expressions in order, each
+// splitting the previous one's pieces. Patterns come from the tokenizer's file or from a known name.
 #pragma once
 
 #include <functional>
@@ -20,15 +20,15 @@ class PreTokenizer {
   PreTokenizer& operator=(PreTokenizer&&) noexcept;
 
   void set_normalizer(Normalizer normalizer) { normalizer_ = normalizer; }
-  // Matches of `pattern` and the text between them become pieces of their own ("Isolated"). Oniguruma's syntax as
-  // Hugging Face files use it; `where` names the file in errors.
+  // Matches of `pattern` and the text between them become separate pieces ("Isolated"). Syntax: Oniguruma's, as Hugging
+  // Face files use it. `where` names the file in errors.
   void add_split(const std::string& pattern, const std::string& where);
   void add_literal_split(const std::string& literal, const std::string& where);
 
   // Calls `piece` with each non-empty piece of `text` (valid UTF-8), in order.
   void run(std::string_view text, const std::function<void(std::string_view)>& piece) const;
 
-  // Everything that decides the pieces, as text: goes into the tokenizer's hash.
+  // All settings that determine the pieces, as text, for the tokenizer's hash.
   std::string description() const;
 
  private:
@@ -37,7 +37,7 @@ class PreTokenizer {
   std::vector<Split> splits_;
 };
 
-// The pre-tokenizers that files name instead of spelling out: gpt-2, llama-bpe (Llama 3), qwen2, smollm.
+// Pre-tokenizers that files reference by name: gpt-2, llama-bpe (Llama 3), qwen2, smollm.
 PreTokenizer named_pretokenizer(const std::string& name, const std::string& where);
 
 extern const char* const gpt2_pattern;  // the regular expression inside Hugging Face's ByteLevel

@@ -1,4 +1,4 @@
-// Stop texts in a stream: text is handed on as soon as it cannot be the beginning of a stop text any more.
+// Stop texts in a stream: text is released as soon as it can no longer be the beginning of a stop text.
 #pragma once
 
 #include <string>
@@ -9,10 +9,10 @@ namespace precis {
 
 class StopText {
  public:
-  explicit StopText(std::vector<std::string> stops) : stops_(std::move(stops)) {}  // empty ones are left out
+  explicit StopText(std::vector<std::string> stops) : stops_(std::move(stops)) {}  // empty ones are ignored
 
-  std::string push(std::string_view piece);  // what may be shown now; nothing more once a stop text was found
-  std::string finish();                      // at the end of the stream: what was held back
+  std::string push(std::string_view piece);  // text that may be shown now; "" once a stop text was found
+  std::string finish();                      // at the end of the stream: the text held back
   bool reached() const { return reached_; }
 
  private:

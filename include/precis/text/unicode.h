@@ -1,4 +1,4 @@
-// Unicode text operations by ICU: lower case and regular expressions.
+// Unicode text operations through ICU: lower case and regular expressions.
 #pragma once
 
 #include <memory>
@@ -7,11 +7,11 @@
 
 namespace precis {
 
-std::string to_lower(std::string_view text);  // full case mapping, no language's special rules
+std::string to_lower(std::string_view text);  // full case mapping, without language-specific rules
 
 class Regex {
  public:
-  explicit Regex(const std::string& pattern);  // ICU syntax; a pattern that does not compile is our own mistake
+  explicit Regex(const std::string& pattern);  // ICU syntax; a pattern that does not compile is our own bug
   ~Regex();
   std::string replace_all(std::string_view text, const std::string& replacement) const;
 

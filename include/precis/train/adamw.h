@@ -1,4 +1,4 @@
-// AdamW (Loshchilov & Hutter, arXiv 1711.05101) on LibTorch's fused kernel; its state is kept by parameter name.
+// AdamW (Loshchilov & Hutter, arXiv 1711.05101) on LibTorch's fused kernel, with its state keyed by parameter name.
 #pragma once
 
 #include "precis/config/config.h"
@@ -10,18 +10,18 @@ class AdamW {
  public:
   AdamW(TensorMap parameters, const TrainConfig& config);
 
-  // One update at `learning_rate` from the gradients there are; parameters without one are left as they are.
+  // One update at `learning_rate`. Parameters without a gradient stay unchanged.
   void step(double learning_rate);
   void zero_gradients();
 
-  // Norm of all gradients together, before they are scaled down to at most `clip` (0: never).
+  // Scales the gradients down to a global norm of at most `clip` (0: never). Returns the norm before scaling.
   double clip_gradients(double clip);
 
   std::vector<Tensor> parameters() const;  // in order of name
-  // The gradients, one per parameter in order of name, undefined where there is none; takes them away.
+  // Moves the gradients out: one per parameter in order of name, undefined if there is none.
   std::vector<Tensor> take_gradients();
   void set_gradients(const std::vector<Tensor>& gradients);
-  void forget();  // moments and step counts start anew
+  void forget();  // resets moments and step counts
 
   // "<name>.first_moment", "<name>.second_moment", "<name>.steps".
   TensorMap state() const;
@@ -30,15 +30,15 @@ class AdamW {
  private:
   struct Slot {
     std::string name;
-    double factor;  // of train.lr_factors
+    double factor;  // from train.lr_factors
     Tensor parameter, first_moment, second_moment, steps;
   };
   std::vector<Slot> slots_;
   double beta1_, beta2_, epsilon_, weight_decay_;
 };
 
-// Learning rate at a stage's `step` when `progress` (0 to 1) of it is behind: linear warm-up, then the schedule down to
-// `final_share` of the peak.
+// Learning rate at a stage's `step` and `progress` (0 to 1): linear warm-up, then the schedule down to `final_share` of
+// the peak.
 double learning_rate(const StageConfig& stage, double final_share, int64_t step, double progress);
 
 }  // namespace precis

@@ -1,5 +1,5 @@
-// What the trainer trains: named tensors and the loss of a batch. A compressor around a frozen decoder is one, a
-// decoder that learns from text is another; steps, stages, checkpoints and processes are the same for both.
+// The trainer's interface to a model: named tensors and the loss of a batch. Implemented by compressors around a frozen
+// decoder and by decoders trained on text; steps, stages, checkpoints and processes are the same for both.
 #pragma once
 
 #include <filesystem>
@@ -17,18 +17,18 @@ class Learner {
 
   virtual std::string name() const = 0;                                       // for the log
   virtual const Decoder& decoder() const = 0;                                 // for its shape, dtype and device
-  virtual TensorMap tensors() const = 0;                                      // those trained, by name, as views
+  virtual TensorMap tensors() const = 0;                                      // trained tensors by name, as views
   virtual void load(const TensorMap& tensors, const std::string& where) = 0;  // Error unless names and shapes are equal
 
-  virtual void set_training(bool training) = 0;  // or evaluation
+  virtual void set_training(bool training) = 0;  // false: evaluation
   virtual void begin_step(uint64_t seed, int64_t step) = 0;
   virtual void set_dropout_generator(const at::Generator& generator) = 0;
-  // Sum of the losses of a batch, differentiable in the tensors; books the time of its parts.
+  // Sum of the losses of a batch, differentiable in the tensors. Adds the time of its parts to `seconds`.
   virtual LossSum loss(const Objective& objective, const TrainingSet::Example& example, const ObjectiveConfig& settings,
                        Stopwatch& watch, StepSeconds& seconds) = 0;
 
-  virtual std::string file() const = 0;  // of its tensors in a checkpoint: NAME.safetensors
-  virtual void describe(const std::filesystem::path& checkpoint) const = 0;  // what else a checkpoint holds
+  virtual std::string file() const = 0;  // name of its tensors' file in a checkpoint, without .safetensors
+  virtual void describe(const std::filesystem::path& checkpoint) const = 0;  // writes a checkpoint's other files
   virtual bool is_exported(const std::filesystem::path& run) const = 0;
   virtual void write_export(const std::filesystem::path& run) const = 0;  // atomically, into a finished run's folder
 };
@@ -43,7 +43,7 @@ class CompressorLearner : public Learner {
   TensorMap tensors() const override;
   void load(const TensorMap& tensors, const std::string& where) override;
   void set_training(bool training) override;
-  void begin_step(uint64_t seed, int64_t step) override;  // draws the ratio, where there are several
+  void begin_step(uint64_t seed, int64_t step) override;  // samples the ratio if there are several
   void set_dropout_generator(const at::Generator& generator) override { compressor_.set_dropout_generator(generator); }
   LossSum loss(const Objective& objective, const TrainingSet::Example& example, const ObjectiveConfig& settings,
                Stopwatch& watch, StepSeconds& seconds) override;

@@ -1,6 +1,6 @@
-// The processes of one training on c10d: Gloo between processors, NCCL between GPUs. Launched by
-// `torchrun --no-python precis-train ...`, or by hand with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set. A process
-// that ends takes the others with it, with one clear error, within the time-out.
+// The processes of one training run on c10d: Gloo between CPUs, NCCL between GPUs. Launched by `torchrun --no-python
+// precis-train ...`, or by hand with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set. If a process ends, the others
+// stop with one clear error within the time-out.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,19 +15,19 @@ using at::Tensor;
 
 class ProcessGroup {
  public:
-  ProcessGroup();  // this process alone: every operation is the identity
+  ProcessGroup();  // a single process: every operation is the identity
   ~ProcessGroup();
   ProcessGroup(ProcessGroup&&) noexcept;
 
-  // The group that the environment describes; alone where WORLD_SIZE is not set or 1. Waits for all its processes.
+  // The group described by the environment; a single process if WORLD_SIZE is unset or 1. Waits for all processes.
   static ProcessGroup from_environment(const std::string& device, double timeout_seconds);
 
   int64_t rank() const { return rank_; }
   int64_t size() const { return size_; }
-  bool leads() const { return rank_ == 0; }  // writes files, shows progress
+  bool leads() const { return rank_ == 0; }  // the leader writes files and shows progress
 
   std::vector<double> sum(std::vector<double> values) const;
-  void sum_in_place(const std::vector<Tensor>& tensors) const;  // in buckets, largest first
+  void sum_in_place(const std::vector<Tensor>& tensors) const;  // in buckets
   void copy_from_first(const std::vector<Tensor>& tensors) const;
   std::string copy_from_first(const std::string& text) const;
 

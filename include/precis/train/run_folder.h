@@ -1,5 +1,5 @@
-// A training run on disk (docs/architecture.md): resolved config, environment, metrics, checkpoints, final export.
-// Everything is written atomically; a run killed at any moment goes on from its newest complete checkpoint.
+// A training run on disk (docs/formats.md): resolved config, environment, metrics, checkpoints, final export.
+// Everything is written atomically; a run killed at any moment resumes from its newest complete checkpoint.
 #pragma once
 
 #include <filesystem>
@@ -10,15 +10,15 @@
 
 namespace precis {
 
-// Where a run stands: all that is not a tensor.
+// The state of a run, except for tensors.
 struct RunState {
   int64_t step = 0;
-  double train_seconds = 0;  // evaluations not counted
+  double train_seconds = 0;  // without evaluations
   int64_t tokens = 0;
   double last_eval_seconds = 0;
   std::string data_hash;
-  int64_t skipped = 0;     // steps left out because something was not finite
-  double best_score = -1;  // of train.keep_best, and the step that had it
+  int64_t skipped = 0;     // steps skipped because of a non-finite loss or gradient
+  double best_score = -1;  // of train.keep_best, and its step
   int64_t best_step = -1;
   bool reached_target = false;
 };
@@ -27,19 +27,19 @@ RunState run_state_from_json(const Json& json, const std::string& where);
 
 class RunFolder {
  public:
-  // Creates the folder and holds it against other processes. A folder of an earlier run must have the same
-  // configuration, except for keys that may change between starts (steps, seconds, intervals, evaluation, threads).
+  // Creates and locks the folder. An existing run must have the same configuration, except for keys that may change
+  // between starts (steps, seconds, intervals, evaluation, threads).
   RunFolder(const std::filesystem::path& path, const Config& config);
 
   const std::filesystem::path& path() const { return path_; }
-  // The newest complete checkpoint: fills learner and optimiser. Nothing if there is none.
+  // Loads the newest complete checkpoint into learner and optimiser. Nothing if there is none.
   std::optional<RunState> resume(Learner& learner, AdamW& optimizer) const;
-  // Keeps the newest `keep` checkpoints and that of state.best_step.
+  // Keeps the newest `keep` checkpoints and the one of state.best_step.
   void save(const RunState& state, const Learner& learner, const AdamW& optimizer, int64_t keep) const;
 
   void append_metrics(const Json& line) const;
   void append_skipped(const Json& line) const;  // skipped.jsonl
-  void drop_metrics_after(int64_t step) const;  // lines of steps that a crash has undone
+  void drop_metrics_after(int64_t step) const;  // removes lines of steps lost in a crash
 
  private:
   std::vector<std::filesystem::path> checkpoints() const;  // oldest first

@@ -1,16 +1,15 @@
-// Where the time of a training step goes.
+// The time of a training step, by part.
 #pragma once
 
 #include <chrono>
 
 namespace precis {
 
-// Seconds by part.
 struct StepSeconds {
   double data = 0, encode = 0, decode = 0, backward = 0, communicate = 0, optimizer = 0;
 };
 
-// Adds the time since its making, or since the last call, to a part.
+// Adds the time since construction, or since the last call, to a part.
 class Stopwatch {
  public:
   void add_to(double& part) {

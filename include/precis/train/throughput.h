@@ -1,18 +1,18 @@
-// How near training is to what the machine can do. A token that goes through the decoder costs 2 P multiply-adds' worth
-// of operations forward and, since frozen weights take no gradient, 2 P backward, P being the parameters of its
-// linears; so a step over T context and task tokens costs 4 P T. Adapters, attention and memory rows are not counted.
+// Training throughput against the machine's peak. A token through the decoder costs 2 P operations forward and, since
+// frozen weights take no gradient, 2 P backward, with P the parameters of its linears. A step over T context and task
+// tokens costs 4 P T. Adapters, attention and memory rows are not counted.
 #pragma once
 
 #include "precis/model/decoder.h"
 
 namespace precis {
 
-// 4 P: operations of one token of a training step.
+// 4 P: operations per token of a training step.
 double training_operations_per_token(const DecoderConfig& config);
 
-// Bytes that a training step keeps for its backward pass, and those it needs besides, for passes of so many rows
-// (padding included). Counted are the tensors of the layers as this library keeps them, not the allocator's holes; see
-// docs/architecture.md for how near that comes.
+// Bytes that a training step keeps for its backward pass, plus its temporaries, for passes of `rows` rows (including
+// padding). Counts the layers' tensors as this library keeps them, not allocator fragmentation; docs/benchmarks.md
+// compares the estimate with measurements.
 struct PassRows {
   int64_t encoder = 0, decoder = 0;  // over all contexts of a micro-batch
   int64_t supervised = 0;            // rows with a loss
@@ -20,11 +20,11 @@ struct PassRows {
 };
 double activation_bytes(const DecoderConfig& config, int64_t bytes_per_value, const PassRows& rows);
 
-// Operations per second of a large matrix product in this dtype on this device, the best of a few.
+// Operations per second of a large matrix product in this dtype on this device, the best of several runs.
 double matrix_peak(at::ScalarType dtype, at::Device device);
 
-// Bytes per second that this processor reads in order, by the fastest product of one row here; of a GPU, those read and
-// written by a copy. The best of a few.
+// Memory bandwidth in bytes per second, the best of several runs. CPU: sequential reads in our one-row product; GPU:
+// bytes read and written by a copy.
 double memory_bandwidth(at::Device device);
 
 }  // namespace precis

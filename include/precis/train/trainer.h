@@ -1,5 +1,5 @@
-// The trainer: knows what a Learner is, and no method's name. Resumable at any step; stops by steps, by time or at
-// a target score; one process or several.
+// The trainer: trains any Learner, independent of the method. Resumable at any step; stops by steps, by time or at a
+// target score; runs in one process or several.
 #pragma once
 
 #include "precis/compress/compressor.h"
@@ -11,26 +11,26 @@
 
 namespace precis {
 
-// A stage with what it leaves out taken from config.train.
+// A stage; unset fields are taken from config.train.
 struct TrainingStage {
   StageConfig settings;
   std::shared_ptr<const TrainingSet> data;
 };
 std::vector<StageConfig> stages_of(const Config& config);
 
-// An evaluation in the middle of training; returns what goes into metrics.jsonl ("em_percent", ...). Every process of a
-// group calls it at the same step and must return the same.
+// An evaluation during training; returns fields for metrics.jsonl ("em_percent", ...). Every process of a group calls
+// it at the same step and must return the same.
 using Evaluate = std::function<Json(Compressor&)>;
 
 struct TrainResult {
   int64_t steps = 0;
-  double train_seconds = 0;  // evaluations not counted
+  double train_seconds = 0;  // without evaluations
   bool already_finished = false;
 };
 
-// Trains `compressor` in config.run.dir, going on from its newest checkpoint. Throws Error of kind interrupted after a
-// clean save when a signal came. In a group every process calls it with the same arguments; each takes its share of
-// every batch, and the first one writes.
+// Trains `compressor` in config.run.dir, resuming from the newest checkpoint. After a signal, saves and throws Error of
+// kind interrupted. In a group, every process calls it with the same arguments, takes its share of every batch, and the
+// first one writes.
 TrainResult train(Compressor& compressor, const std::vector<TrainingStage>& stages, const Config& config,
                   const Evaluate& evaluate = {}, const ProcessGroup& group = ProcessGroup());
 

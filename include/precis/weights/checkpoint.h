@@ -1,5 +1,5 @@
-// A base model's weights under one set of names, whether they lie in Hugging Face safetensors (one file or shards) or
-// in a GGUF file. Reading is strict: a missing, extra or mis-shaped tensor is an error with its name.
+// A base model's weights under one set of names, from Hugging Face safetensors (one file or shards) or a GGUF file.
+// Reading is strict: a missing, extra or mis-shaped tensor is an error with its name.
 #pragma once
 
 #include <memory>
@@ -11,12 +11,12 @@
 
 namespace precis {
 
-// Where a decoder's tensors come from. Names are Hugging Face's ("model.layers.0.self_attn.q_proj.weight").
+// The source of a decoder's tensors. Names are Hugging Face's ("model.layers.0.self_attn.q_proj.weight").
 class Checkpoint {
  public:
   virtual ~Checkpoint() = default;
   virtual bool has(const std::string& name) const = 0;
-  virtual Tensor tensor(const std::string& name) const = 0;  // CPU; a view of the file where possible
+  virtual Tensor tensor(const std::string& name) const = 0;  // CPU; a view of the file if possible
   virtual std::set<std::string> names() const = 0;
   virtual std::string fingerprint() const = 0;  // of all weights; the same file always gives the same text
   virtual std::string path() const = 0;
@@ -28,8 +28,8 @@ class Checkpoint {
 // `folder` holds model.safetensors, or model.safetensors.index.json with its shards.
 std::unique_ptr<Checkpoint> open_hugging_face_checkpoint(const std::filesystem::path& folder);
 
-// llama.cpp stores the rows of q and k for RoPE on interleaved pairs in files of architecture llama (Llama and
-// Mistral); they are put back into Hugging Face's half-split order here.
+// In files of architecture llama (Llama and Mistral), llama.cpp stores the rows of q and k for RoPE on interleaved
+// pairs; they are reordered to Hugging Face's half-split order here.
 struct GgufHeads {
   int64_t heads, kv_heads;
   bool interleaved;

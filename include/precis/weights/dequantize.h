@@ -7,7 +7,8 @@
 
 namespace precis {
 
-// The tensor in fp32, [shape], bit-equal to ggml's reference. Error on an unsupported type or data outside the file.
+// The tensor in fp32, [shape], bit-equal to ggml's reference. Throws Error on an unsupported type or data outside the
+// file.
 at::Tensor dequantize(const GgufFile& file, const std::string& name);
 
 // ggml's name of a type number ("Q4_1"), "?" for an unknown one.

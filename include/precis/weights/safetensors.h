@@ -1,5 +1,5 @@
 // safetensors files: strict reading from a memory map, atomic writing. Every offset, size and name in the header is
-// checked before use; spans must cover the data exactly, without overlap. (huggingface/safetensors, format.)
+// checked before use; tensors must cover the data exactly, without overlap. (huggingface/safetensors, format.)
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -30,7 +30,7 @@ class SafetensorsFile {
   const Metadata& metadata() const { return metadata_; }
   std::string path() const { return file_->path().string(); }
 
-  // The tensor as a view of the map (copied only where it is not aligned). Error if there is none of that name.
+  // The tensor as a view of the map (copied only if unaligned). Throws Error if there is none of that name.
   Tensor tensor(const std::string& name) const;
   TensorMap tensors() const;
 

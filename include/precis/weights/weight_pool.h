@@ -1,5 +1,5 @@
-// Memory for frozen weights on the CPU: one after another in large blocks of huge pages, where the system has them.
-// Decoding reads every weight once a token; with pages of 4 KiB half of that time goes into finding them.
+// Memory for frozen weights on the CPU: large contiguous blocks, in huge pages if the system has them. Decoding reads
+// every weight once per token; with pages of 4 KiB, half of that time goes into address translation.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,8 +12,8 @@ using at::Tensor;
 
 class WeightPool {
  public:
-  // A contiguous copy of `t` in the pool, which lives as long as the tensors in it. Itself where there is no point in
-  // one: on another device, and where gradients flow into it.
+  // A contiguous copy of `t` in the pool, which lives as long as its tensors. Returns `t` itself on other devices and
+  // if it requires gradients.
   Tensor keep(const Tensor& t);
 
  private:

@@ -1,0 +1,110 @@
+// The decoder's pass: a past before the rows, adapters for some rows only, and the requested outputs.
+#include <ATen/CPUGeneratorImpl.h>
+#include <gtest/gtest.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
+
+#include "precis/nn/recompute.h"
+#include "support.h"
+
+namespace precis {
+namespace {
+
+using testing::random_contexts;
+using testing::tiny_decoder;
+
+std::shared_ptr<LoraSet> adapters_of(const Decoder& decoder) {
+  auto generator = at::detail::createCPUGenerator(5);
+  auto lora = std::make_shared<LoraSet>(decoder.config().layers, decoder.linear_shapes(),
+                                        LoraOptions{.rank = 3, .alpha = 6}, generator);
+  const at::NoGradGuard no_gradient;
+  for (Tensor& tensor : lora->parameters()) tensor.normal_(0, 0.2, generator);
+  return lora;
+}
+
+double difference(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
+
+class Passes : public ::testing::Test {
+ protected:
+  std::shared_ptr<const Decoder> decoder_ = tiny_decoder();
+  std::shared_ptr<LoraSet> lora_ = adapters_of(*decoder_);
+  TokenBatch text_ = random_contexts({12, 12});
+  Tensor rows_ = decoder_->embed(text_.ids), positions_ = torch::arange(12).unsqueeze(0);
+};
+
+TEST_F(Passes, AdaptersChangeTheRowsTheyAreLimitedTo) {
+  const at::NoGradGuard no_gradient;
+  lora_->eval();
+  const auto with = [&](const Tensor& rows) {
+    return decoder_->hidden({.rows = rows_, .position_ids = positions_, .adapters = {lora_.get(), rows}});
+  };
+  const Tensor plain = decoder_->hidden({.rows = rows_, .position_ids = positions_}), adapted = with({});
+  ASSERT_GT(difference(plain, adapted), 1e-2);
+  EXPECT_LT(difference(with(torch::ones({2, 12}, torch::kBool)), adapted), 1e-5);
+  EXPECT_LT(difference(with(torch::zeros({2, 12}, torch::kBool)), plain), 1e-6);
+  // Adapters from row 7 on: under a causal mask, earlier rows do not change.
+  const Tensor late = with((torch::arange(12) >= 7).unsqueeze(0));
+  EXPECT_LT(difference(late.narrow(1, 0, 7), plain.narrow(1, 0, 7)), 1e-6);
+  EXPECT_GT(difference(late.narrow(1, 7, 5), plain.narrow(1, 7, 5)), 1e-2);
+  // Equals adapted rows after a past that was read without adapters.
+  const Tensor index = torch::arange(7).unsqueeze(0).expand({2, -1});
+  const auto past =
+      decoder_->keys_values({.rows = rows_.narrow(1, 0, 7), .position_ids = positions_.narrow(1, 0, 7)}, index);
+  const DecoderInput behind{.rows = rows_.narrow(1, 7, 5),
+                            .position_ids = positions_.narrow(1, 7, 5),
+                            .past = PastKeyValues{past, torch::tensor({7, 7})},
+                            .adapters = {lora_.get()}};
+  EXPECT_LT(difference(decoder_->hidden(behind), late.narrow(1, 7, 5)), 1e-5);
+  DecoderInput planned = behind;  // and with an explicit mask after that past
+  planned.plan = AttentionPlan::dense(torch::ones({1, 1, 5, 12}, torch::kBool).tril(7));
+  EXPECT_LT(difference(decoder_->hidden(planned), late.narrow(1, 7, 5)), 1e-5);
+}
+
+TEST_F(Passes, AskedForOneThingOrForAllTheyGiveTheSame) {
+  const at::NoGradGuard no_gradient;
+  lora_->eval();
+  const Tensor mask = torch::ones({1, 1, 12, 12}, torch::kBool).tril(), index = torch::tensor({{3, 11}, {0, 5}});
+  const DecoderInput input{
+      .rows = rows_, .position_ids = positions_, .plan = AttentionPlan::dense(mask), .adapters = {lora_.get()}};
+  const DecoderOutput all = decoder_->run(input, {.keys_values = index, .states = true, .attention = true});
+  EXPECT_TRUE(all.rows.equal(decoder_->hidden(input)));
+  EXPECT_TRUE(all.states.back().equal(all.rows));
+  const auto layers = static_cast<size_t>(decoder_->config().layers);
+  ASSERT_EQ(all.states.size(), layers + 1);
+  ASSERT_EQ(all.attention.size(), layers);
+  const auto alone = decoder_->keys_values(input, index);
+  for (size_t i = 0; i < layers; ++i) {
+    EXPECT_TRUE(all.keys_values[i].k.equal(alone[i].k) && all.keys_values[i].v.equal(alone[i].v));
+    EXPECT_LT(difference(all.attention[i].sum(-1), torch::ones({2, 4, 12})), 1e-5);
+  }
+  EXPECT_LT(difference(decoder_->run(input, {.first_row = 9}).rows, all.rows.narrow(1, 9, 3)), 1e-5);
+  const DecoderOutput short_pass = decoder_->run(input, {.rows = false, .states = true, .layers = 1});
+  EXPECT_TRUE(short_pass.states[0].equal(all.states[0]));
+  EXPECT_FALSE(short_pass.rows.defined());
+}
+
+TEST_F(Passes, GradientsFlowIntoThePastAndThroughLimitedAdaptersAlsoWhenLayersRunAgain) {
+  const Tensor few = (torch::arange(6) % 2 == 0).unsqueeze(0);
+  const auto gradients = [&](bool recompute) {
+    const RecomputeGuard guard(recompute);
+    const Tensor first = rows_.narrow(1, 0, 6).detach().clone().requires_grad_();
+    const auto past = decoder_->keys_values({.rows = first, .position_ids = positions_.narrow(1, 0, 6)},
+                                            torch::arange(6).unsqueeze(0).expand({2, -1}));
+    const Tensor out = decoder_->hidden({.rows = rows_.narrow(1, 6, 6),
+                                         .position_ids = positions_.narrow(1, 6, 6),
+                                         .past = PastKeyValues{past, torch::tensor({6, 6})},
+                                         .adapters = {lora_.get(), few}});
+    std::vector<Tensor> of = lora_->parameters();
+    of.push_back(first);
+    return torch::autograd::grad({out.square().sum()}, of);
+  };
+  const auto kept = gradients(false), again = gradients(true);
+  for (size_t i = 0; i < kept.size(); ++i) {
+    const double largest = kept[i].abs().max().item<double>();
+    EXPECT_GT(largest, 0) << "tensor " << i;
+    EXPECT_LT(difference(kept[i], again[i]), 1e-5 * largest) << "tensor " << i;
+  }
+}
+
+}  // namespace
+}  // namespace precis
