@@ -99,7 +99,11 @@ std::vector<fs::path> RunFolder::checkpoints() const {
       found.push_back(entry.path());
     }
   }
-  std::sort(found.begin(), found.end());
+  // By step: names have at least six digits, so a longer one is a later step.
+  std::sort(found.begin(), found.end(), [](const fs::path& a, const fs::path& b) {
+    const std::string x = a.filename().string(), y = b.filename().string();
+    return x.size() != y.size() ? x.size() < y.size() : x < y;
+  });
   return found;
 }
 

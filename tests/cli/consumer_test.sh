@@ -22,13 +22,14 @@ own=(compressor.method=learned-pool model.path="$small" data.train="$work/train.
 "$pool" --quiet train "${own[@]}" run.dir="$work/pool"
 cp -r "$work/pool/compressor" "$work/whole"
 rm -r "$work/pool/compressor" "$work"/pool/checkpoints/step-*4
-"$pool" train "${own[@]}" run.dir="$work/pool" 2>&1 | grep -q 'step 2'
+"$pool" train "${own[@]}" run.dir="$work/pool" > "$work/resumed.log" 2>&1
+grep -q 'resuming from step 2' "$work/resumed.log"
 cmp "$work/whole/compressor.safetensors" "$work/pool/compressor/compressor.safetensors"  # resumed to the same bits
 "$pool" --quiet eval model.path="$small" data.eval="$work/train.jsonl" eval.limit=2 eval.compressors="$work/pool" eval.references=none run.dir="$work/pool-report" | grep -q learned-pool-4
 "$pool" --quiet sweep "${own[@]}" eval.limit=2 eval.references=none run.dir="$work/pool-sweep" 'sweep.ratios=[4,8]' \
   'sweep.methods=[{"name":"even","set":["compressor.learned-pool.spread=1"]},{"name":"free","set":["compressor.learned-pool.spread=0"]}]'
 test "$(grep -c '"method":"even"\|"method":"free"' "$work/pool-sweep/results.jsonl")" = 4
-"$pool" --quiet export --to peft --compressor "$work/pool" --out "$work/pool-peft"
+"$pool" --quiet export "$work/pool" --to peft --out "$work/pool-peft"
 test -f "$work/pool-peft/adapter_model.safetensors"
 
 model="$root/models/SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -98,7 +98,7 @@ double difference(const fs::path& a, const fs::path& b) {
   for (const auto& [name, entry] : one.entries()) {
     // ComprExIT's b_a has no effect (a softmax follows): its gradient is rounding noise, which Adam amplifies.
     if (name == "mass.proj.bias") continue;
-    largest = std::max(largest, (one.tensor(name) - other.tensor(name)).abs().max().item<double>());
+    largest = testing::larger(largest, (one.tensor(name) - other.tensor(name)).abs().max().item<double>());
   }
   return largest;
 }
@@ -150,7 +150,7 @@ TEST(Processes, ACheckpointResumesWithAnyNumber) {
     fs::copy(folder / "run", dir, fs::copy_options::recursive);
     Processes processes(size, dir, settings);
     expect_done(processes);
-    EXPECT_NE(processes.log(0).find("resuming from step 10"), std::string::npos);
+    EXPECT_CONTAINS(processes.log(0), "resuming from step 10");
     EXPECT_LT(difference(folder / "one", dir), 1e-5) << size << " processes";
   }
 }
@@ -169,8 +169,7 @@ TEST(Processes, ADeadOneEndsTheOthersWithOneClearError) {
   EXPECT_EQ(codes[1], 128 + SIGKILL);
   for (const size_t rank : {0u, 2u}) {
     EXPECT_EQ(codes[rank], 3) << processes.log(rank);
-    EXPECT_NE(processes.log(rank).find("another process of the group has ended"), std::string::npos)
-        << processes.log(rank);
+    EXPECT_CONTAINS(processes.log(rank), "another process of the group has ended") << processes.log(rank);
   }
 }
 
@@ -218,7 +217,7 @@ TEST(Processes, AWrongEnvironmentIsNamed) {
   setenv("WORLD_SIZE", "2", 1);
   setenv("RANK", "7", 1);
   const std::string message = testing::error_of([] { ProcessGroup::from_environment("cpu", 1); });
-  EXPECT_NE(message.find("RANK"), std::string::npos) << message;
+  EXPECT_CONTAINS(message, "RANK") << message;
   unsetenv("WORLD_SIZE");
   unsetenv("RANK");
   EXPECT_EQ(ProcessGroup::from_environment("cpu", 1).size(), 1);

@@ -31,8 +31,8 @@ TEST_P(HostileSafetensors, IsRefusedWithAReason) {
   const TemporaryFolder folder;
   write_text(folder / "t.safetensors", GetParam().first);
   const std::string message = error_of([&] { SafetensorsFile file(folder / "t.safetensors"); });
-  EXPECT_NE(message.find(GetParam().second), std::string::npos) << message;
-  EXPECT_NE(message.find("t.safetensors"), std::string::npos);
+  EXPECT_CONTAINS(message, GetParam().second) << message;
+  EXPECT_CONTAINS(message, "t.safetensors");
 }
 
 const std::string eight(8, '\0');
@@ -76,7 +76,7 @@ TEST(Safetensors, RoundTripIsExactInEveryDtype) {
   const SafetensorsFile file(folder / "t.safetensors");
   for (const auto& [name, tensor] : tensors) EXPECT_TRUE(file.tensor(name).equal(tensor)) << name;
   EXPECT_EQ(file.metadata().at("key"), "value");
-  EXPECT_NE(error_of([&] { file.tensor("none"); }).find("missing"), std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { file.tensor("none"); }), "missing");
 }
 
 std::string gguf(uint64_t tensors, uint64_t keys, const std::string& rest) {
@@ -90,7 +90,7 @@ TEST_P(HostileGguf, IsRefusedWithAReason) {
   const TemporaryFolder folder;
   write_text(folder / "m.gguf", GetParam().first);
   const std::string message = error_of([&] { GgufFile file(folder / "m.gguf"); });
-  EXPECT_NE(message.find(GetParam().second), std::string::npos) << message;
+  EXPECT_CONTAINS(message, GetParam().second) << message;
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -115,10 +115,9 @@ TEST(Gguf, DataPastTheEndAndUnknownTypesAreErrors) {
                gguf(1, 0, gguf_text("t") + le32(1) + le64(64) + le32(type) + le64(0)) + std::string(64, '\0'));
   };
   write(0);
-  EXPECT_NE(error_of([&] { dequantize(GgufFile(folder / "m.gguf"), "t"); }).find("past the end"), std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { dequantize(GgufFile(folder / "m.gguf"), "t"); }), "past the end");
   write(99);
-  EXPECT_NE(error_of([&] { dequantize(GgufFile(folder / "m.gguf"), "t"); }).find("unsupported quantisation"),
-            std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { dequantize(GgufFile(folder / "m.gguf"), "t"); }), "unsupported quantisation");
 }
 
 // One block of known bytes per type, against values computed by hand from ggml's block layouts.
@@ -173,22 +172,22 @@ TEST(Models, StrictReadingNamesWhatIsWrong) {
   TensorMap missing = tensors;
   missing.erase("model.layers.1.mlp.up_proj.weight");
   rewrite(missing);
-  EXPECT_NE(message().find("model.layers.1.mlp.up_proj.weight is missing"), std::string::npos);
+  EXPECT_CONTAINS(message(), "model.layers.1.mlp.up_proj.weight is missing");
   TensorMap extra = tensors;
   extra["model.layers.2.mlp.up_proj.weight"] = torch::zeros({1});
   rewrite(extra);
-  EXPECT_NE(message().find("model.layers.2.mlp.up_proj.weight"), std::string::npos);
+  EXPECT_CONTAINS(message(), "model.layers.2.mlp.up_proj.weight");
   TensorMap bent = tensors;
   bent["model.norm.weight"] = torch::zeros({31});
   rewrite(bent);
-  EXPECT_NE(message().find("wrong shape"), std::string::npos);
+  EXPECT_CONTAINS(message(), "wrong shape");
   rewrite(tensors);
   write_tiny_model(folder.path(), {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 2.0}}}});
-  EXPECT_NE(message().find("yarn"), std::string::npos);
+  EXPECT_CONTAINS(message(), "yarn");
   write_tiny_model(folder.path(), {{"model_type", "gpt_neox"}});
-  EXPECT_NE(message().find("gpt_neox"), std::string::npos);
+  EXPECT_CONTAINS(message(), "gpt_neox");
   write_tiny_model(folder.path(), {{"num_hidden_layers", -1}});
-  EXPECT_NE(message().find("num_hidden_layers"), std::string::npos);
+  EXPECT_CONTAINS(message(), "num_hidden_layers");
 }
 
 TEST(Models, ShardedCheckpointEqualsTheSingleFile) {
@@ -211,7 +210,7 @@ TEST(Models, ShardedCheckpointEqualsTheSingleFile) {
   EXPECT_TRUE(sharded->embedding_table().equal(whole->embedding_table()));
   map["model.norm.weight"] = "../evil.safetensors";
   write_json(folder / "model.safetensors.index.json", {{"weight_map", map}});
-  EXPECT_NE(error_of([&] { load_decoder(folder.path()); }).find("bad shard name"), std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { load_decoder(folder.path()); }), "bad shard name");
 }
 
 class BrokenDataSet : public ::testing::TestWithParam<std::pair<std::string, std::string>> {};
@@ -220,7 +219,7 @@ TEST_P(BrokenDataSet, IsRefusedWithAReason) {
   const TemporaryFolder folder;
   write_text(folder / "d.jsonl", GetParam().first);
   const std::string message = error_of([&] { read_qa(folder / "d.jsonl"); });
-  EXPECT_NE(message.find(GetParam().second), std::string::npos) << message;
+  EXPECT_CONTAINS(message, GetParam().second) << message;
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -248,16 +247,16 @@ TEST(Compressors, AnotherBaseModelOrTokenizerIsRefusedWithBothNames) {
   const auto tokenizer = load_tokenizer(folder / "tok");
   const std::string other_tokenizer =
       error_of([&] { load_compressor(folder.path(), CompressorRegistry::built_in(), tiny_decoder(), *tokenizer); });
-  EXPECT_NE(other_tokenizer.find("another tokenizer"), std::string::npos);
-  EXPECT_NE(other_tokenizer.find("tokenizer-hash"), std::string::npos);
+  EXPECT_CONTAINS(other_tokenizer, "another tokenizer");
+  EXPECT_CONTAINS(other_tokenizer, "tokenizer-hash");
   Json json = read_json(folder / "compressor.json");
   json["base_fingerprint"] = "0123";
   write_json(folder / "compressor.json", json);
   const std::string other_model =
       error_of([&] { load_compressor(folder.path(), CompressorRegistry::built_in(), tiny_decoder(), *tokenizer); });
-  EXPECT_NE(other_model.find("another base model"), std::string::npos);
-  EXPECT_NE(other_model.find("0123"), std::string::npos);
-  EXPECT_NE(other_model.find(tiny_decoder()->fingerprint()), std::string::npos);
+  EXPECT_CONTAINS(other_model, "another base model");
+  EXPECT_CONTAINS(other_model, "0123");
+  EXPECT_CONTAINS(other_model, tiny_decoder()->fingerprint());
 }
 
 TEST(Compressors, TensorsThatDoNotFitAreAllNamed) {
@@ -271,7 +270,7 @@ TEST(Compressors, TensorsThatDoNotFitAreAllNamed) {
   tensors["surplus"] = torch::zeros({1});
   const std::string message = error_of([&] { load_trained_tensors(*compressor, tensors, "file"); });
   for (const char* part : {"ae_row is missing", "memory_rows has shape", "surplus is unknown"})
-    EXPECT_NE(message.find(part), std::string::npos) << message;
+    EXPECT_CONTAINS(message, part) << message;
 }
 
 TEST(Compressors, FieldsThatContradictEachOtherAreErrors) {
@@ -281,20 +280,20 @@ TEST(Compressors, FieldsThatContradictEachOtherAreErrors) {
     change(c);
     return error_of([&] { CompressorRegistry::built_in().make(c, {tiny_decoder(), 1, true, "", 1}); });
   };
-  EXPECT_NE(message([](auto& c) { c.chunk = 6; }).find("compressor.chunk"), std::string::npos);
-  EXPECT_NE(message([](auto& c) { c.carrier = "kv"; }).find("compressor.projector"), std::string::npos);
-  EXPECT_NE(message([](auto& c) {
-              c.memory_markers = true;
-              c.positions = "epl";
-            }).find("memory_markers"),
-            std::string::npos);
-  EXPECT_NE(message([](auto& c) { c.method = "pci"; }).find("did you mean pic?"), std::string::npos);
-  EXPECT_NE(message([](auto& c) { c.method = "comprexit"; }).find("the settings of comprexit"), std::string::npos);
-  EXPECT_NE(message([](auto& c) {
-              c = CompressorRegistry::built_in().defaults("comprexit", "published");
-              c.ratio = 200;
-            }).find("compressor.ratio"),
-            std::string::npos);
+  EXPECT_CONTAINS(message([](auto& c) { c.chunk = 6; }), "compressor.chunk");
+  EXPECT_CONTAINS(message([](auto& c) { c.carrier = "kv"; }), "compressor.projector");
+  EXPECT_CONTAINS(message([](auto& c) {
+                    c.memory_markers = true;
+                    c.positions = "epl";
+                  }),
+                  "memory_markers");
+  EXPECT_CONTAINS(message([](auto& c) { c.method = "pci"; }), "did you mean pic?");
+  EXPECT_CONTAINS(message([](auto& c) { c.method = "comprexit"; }), "the settings of comprexit");
+  EXPECT_CONTAINS(message([](auto& c) {
+                    c = CompressorRegistry::built_in().defaults("comprexit", "published");
+                    c.ratio = 200;
+                  }),
+                  "compressor.ratio");
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ class MemoryFiles : public ::testing::Test {
 TEST_F(MemoryFiles, FromAnotherCompressorAreRefusedWithBothNames) {
   const auto expect = [&](const MemoryFile& file, const std::vector<std::string>& words) {
     const std::string message = refusal(file);
-    for (const auto& word : words) EXPECT_NE(message.find(word), std::string::npos) << word << " in: " << message;
+    for (const auto& word : words) EXPECT_CONTAINS(message, word) << word << " in: " << message;
   };
   MemoryFile other = file_;
   other.memory.origin.base_fingerprint = "another-model";
@@ -76,22 +76,22 @@ TEST_F(MemoryFiles, LongerThanTheDecodersPositionsAreRefused) {
   MemoryFile other = file_;
   other.memory.source_tokens = torch::tensor({256});
   place_memory(other.memory);
-  EXPECT_NE(refusal(other).find("longer than the decoder's positions"), std::string::npos);
+  EXPECT_CONTAINS(refusal(other), "longer than the decoder's positions");
 }
 
 TEST_F(MemoryFiles, OfOtherShapesAreRefused) {
   MemoryFile other = file_;
   std::get<KvMemory>(other.memory.content).layers.pop_back();
-  EXPECT_NE(refusal(other).find("number of layers"), std::string::npos);
+  EXPECT_CONTAINS(refusal(other), "number of layers");
 }
 
 TEST_F(MemoryFiles, WithImpossibleNumbersAreRefusedThoughTheChecksumFits) {
   MemoryFile other = file_;
   other.memory.position_ids = file_.memory.position_ids - 5;
-  EXPECT_NE(refusal(other).find("values of position_ids"), std::string::npos);
+  EXPECT_CONTAINS(refusal(other), "values of position_ids");
   other = file_;
   other.memory.documents = {torch::full_like(file_.memory.segments, 3), torch::tensor({{20, 17}})};
-  EXPECT_NE(refusal(other).find("values of documents"), std::string::npos);
+  EXPECT_CONTAINS(refusal(other), "values of documents");
 }
 
 TEST_F(MemoryFiles, AnyAlteredByteIsNoticed) {
@@ -115,12 +115,11 @@ TEST_F(MemoryFiles, TruncatedAnywhereTheyAreRefused) {
 }
 
 TEST_F(MemoryFiles, OtherFormatsAreNamed) {
-  EXPECT_NE(damage([](Metadata& m, TensorMap&) { m["format_version"] = "99"; }).find("format version"),
-            std::string::npos);
-  EXPECT_NE(damage([](Metadata& m, TensorMap&) { m.erase("format"); }).find("not a memory file"), std::string::npos);
-  EXPECT_NE(damage([](Metadata& m, TensorMap&) { m["ratio"] = "8"; }).find("altered"), std::string::npos);
-  EXPECT_NE(damage([](Metadata&, TensorMap& t) { t["layers.0.keys"].add_(1); }).find("altered"), std::string::npos);
-  EXPECT_NE(damage([](Metadata&, TensorMap& t) { t.erase("segments"); }).find("altered"), std::string::npos);
+  EXPECT_CONTAINS(damage([](Metadata& m, TensorMap&) { m["format_version"] = "99"; }), "format version");
+  EXPECT_CONTAINS(damage([](Metadata& m, TensorMap&) { m.erase("format"); }), "not a memory file");
+  EXPECT_CONTAINS(damage([](Metadata& m, TensorMap&) { m["ratio"] = "8"; }), "altered");
+  EXPECT_CONTAINS(damage([](Metadata&, TensorMap& t) { t["layers.0.keys"].add_(1); }), "altered");
+  EXPECT_CONTAINS(damage([](Metadata&, TensorMap& t) { t.erase("segments"); }), "altered");
 }
 
 TEST_F(MemoryFiles, OfDifferentMethodsCannotBeConcatenated) {
@@ -128,7 +127,7 @@ TEST_F(MemoryFiles, OfDifferentMethodsCannotBeConcatenated) {
   const auto other = make_compressor({"x500", {"compressor.method=500x"}});
   const Memory memory = other->compress(testing::random_contexts({9}));
   const std::string message = error_of([&] { concatenate({file_.memory, memory}, compressor_->decoder()); });
-  EXPECT_NE(message.find("different methods"), std::string::npos) << message;
+  EXPECT_CONTAINS(message, "different methods") << message;
 }
 
 }  // namespace

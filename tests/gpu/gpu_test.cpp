@@ -67,7 +67,7 @@ TEST_P(EveryCompressorOnGpu, ComputesTheSameRowsLossAndGradients) {
   found.sum.backward();
   double largest = 0;
   for (const auto& parameter : here->parameters()) {
-    if (parameter.grad().defined()) largest = std::max(largest, greatest(parameter.grad()));
+    if (parameter.grad().defined()) largest = testing::larger(largest, greatest(parameter.grad()));
   }
   const auto gradients = there->named_parameters();
   for (const auto& parameter : here->named_parameters()) {

@@ -198,8 +198,7 @@ TEST(Layouts, EachMemoryRowOfTheDefaultMaskSeesItsChunkAndItselfAlone) {
     sum += all[part].get<double>();
   EXPECT_NEAR(sum, 100, 1e-3);
   const auto sac = make_compressor({"sac", {"compressor.method=sac"}});
-  EXPECT_NE(testing::error_of([&] { attention_shares(*sac, random_contexts({14})); }).find("no memory rows"),
-            std::string::npos);
+  EXPECT_CONTAINS(testing::error_of([&] { attention_shares(*sac, random_contexts({14})); }), "no memory rows");
 }
 
 TEST(Layouts, AttentionWeightsAddUpToOneAndKeepToTheMask) {
@@ -231,11 +230,11 @@ TEST(Layouts, RowsOfAGroupAreTheSameInEveryChunk) {
 }
 
 TEST(Layouts, MemoryRowsThatNothingTellsApartAreRefused) {
-  EXPECT_NE(
+  EXPECT_CONTAINS(
       testing::error_of([] {
         make_compressor({"pic", {"compressor.method=pic", "compressor.form=default", "compressor.mask.preset=icae"}});
-      }).find("nothing tells the memory rows apart"),
-      std::string::npos);
+      }),
+      "nothing tells the memory rows apart");
 }
 
 // The initial output of a residual projector: means of the frozen states, or of the chunk's embeddings.
@@ -280,14 +279,11 @@ TEST(Projectors, LocalityKeepsASlotToItsRunAndZeroIsThePapersCost) {
 
 TEST(Contexts, EmptyAndTooLongAreErrors) {
   const auto compressor = make_compressor({"pic", {"compressor.method=pic"}});
-  EXPECT_NE(testing::error_of([&] {
-              compressor->compress(random_contexts({3, 0}));
-            }).find("empty context"),
-            std::string::npos);
+  EXPECT_CONTAINS(testing::error_of([&] { compressor->compress(random_contexts({3, 0})); }), "empty context");
   // Rows positioned from 0 work for any length; keys and values keep the text's positions.
   EXPECT_EQ(compressor->compress(random_contexts({300})).lengths[0].item<int64_t>(), 75);
   const auto kv = make_compressor({"sac", {"compressor.method=sac"}});
-  EXPECT_NE(testing::error_of([&] { kv->compress(random_contexts({300})); }).find("positions"), std::string::npos);
+  EXPECT_CONTAINS(testing::error_of([&] { kv->compress(random_contexts({300})); }), "positions");
 }
 
 TEST(Decoding, WithTheCompressorOffTheOutputIsThePlainDecoders) {

@@ -127,11 +127,11 @@ TEST(Tasks, ChoicesAreTheLikeliestByTheDecodersOwnNumbers) {
     EXPECT_EQ(chosen->texts[q], expected);
   }
   world.passages[0].questions[0].options.clear();
-  EXPECT_NE(error_of([&] {
-              run_task("choice", *read_text(*decoder, *world.tokenizer, world.config, "none", 4), *world.tokenizer,
-                       world.config, world.questions);
-            }).find("without options"),
-            std::string::npos);
+  EXPECT_CONTAINS(error_of([&] {
+                    run_task("choice", *read_text(*decoder, *world.tokenizer, world.config, "none", 4),
+                             *world.tokenizer, world.config, world.questions);
+                  }),
+                  "without options");
 }
 
 TEST(Tasks, TruncationKeepsOneTokenInRFromItsEnd) {
@@ -210,7 +210,7 @@ TEST(Data, KeyValueRecordsBecomeAQuestionForTheKey) {
   EXPECT_EQ(passages[0].questions[0].text, "k2");
   EXPECT_EQ(passages[0].questions[0].answers, (std::vector<std::string>{"v2"}));
   testing::write_text(folder / "bad.jsonl", R"({"ordered_kv_records":[["k1"]],"key":"k2","value":"v2"})");
-  EXPECT_NE(error_of([&] { read_qa(folder / "bad.jsonl"); }).find("line 1"), std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { read_qa(folder / "bad.jsonl"); }), "line 1");
 }
 
 TEST(Synth, YesNoAndDemonstrationsHaveOptionsAndBothAnswers) {
@@ -287,7 +287,7 @@ TEST_F(Sweeps, EveryCellRunsOnceAndIsRepeatable) {
   const std::string tables = read_file(folder / "a" / "results.md");
   for (const char* part :
        {"| pic | 4x |", "| icae | 8x |", "| full |", "Time to the best", "Difference to icae", "Cost"})
-    EXPECT_NE(tables.find(part), std::string::npos) << part << "\n" << tables;
+    EXPECT_CONTAINS(tables, part) << part << "\n" << tables;
   sweep("b");
   EXPECT_EQ(scores("a"), scores("b"));
   const Json plan = sweep_plan(layers("a", {"sweep.seeds=1,2"}), CompressorRegistry::built_in().methods());
@@ -301,9 +301,9 @@ TEST_F(Sweeps, ResultsOfOtherSettingsAreRefusedAndTheSettingsNamed) {
   sweep("a", {one});
   const std::string before = read_file(folder / "a" / "results.jsonl");
   const auto refusal = [&](const std::string& change) { return error_of([&] { sweep("a", {one, change}); }); };
-  EXPECT_NE(refusal("train.lr=0.0123").find("pic-4x-seed-1: train.lr was"), std::string::npos);
-  EXPECT_NE(refusal("eval.limit=1").find("references-4x: eval.limit was"), std::string::npos);
-  EXPECT_NE(refusal("data.query_template={question}").find("data.query_template"), std::string::npos);
+  EXPECT_CONTAINS(refusal("train.lr=0.0123"), "pic-4x-seed-1: train.lr was");
+  EXPECT_CONTAINS(refusal("eval.limit=1"), "references-4x: eval.limit was");
+  EXPECT_CONTAINS(refusal("data.query_template={question}"), "data.query_template");
   EXPECT_EQ(read_file(folder / "a" / "results.jsonl"), before);
   // What changes no result may change, and other cells may be added.
   EXPECT_EQ(sweep("a", {one, "train.save_interval=1", "run.threads=1", "eval.references=[]"}).done_now, 0);
@@ -335,8 +335,8 @@ TEST_F(Sweeps, TimeToTargetTakesTheLowestOfALossAndTheHighestOfAShare) {
   }
   const std::string lowest = sweep_markdown(results, "icae", "loss_nats"),
                     highest = sweep_markdown(results, "icae", "share_percent");
-  EXPECT_NE(lowest.find("| pic | 4x | 1 | 2.000 | 2 s, 20 steps | 3 s, 30 steps |"), std::string::npos) << lowest;
-  EXPECT_NE(highest.find("| pic | 4x | 1 | 3.5 | 1 s, 10 steps | not reached"), std::string::npos) << highest;
+  EXPECT_CONTAINS(lowest, "| pic | 4x | 1 | 2.000 | 2 s, 20 steps | 3 s, 30 steps |") << lowest;
+  EXPECT_CONTAINS(highest, "| pic | 4x | 1 | 3.5 | 1 s, 10 steps | not reached") << highest;
 }
 
 TEST_F(Sweeps, AGridOfMoreRatiosGetsTheirReferencesToo) {
@@ -346,7 +346,7 @@ TEST_F(Sweeps, AGridOfMoreRatiosGetsTheirReferencesToo) {
   EXPECT_EQ(sweep("a", {few}).done_now, 2);  // the references and the cell of 8x
   const std::string tables = read_file(folder / "a" / "results.md");
   for (const char* row : {"| truncate | 4x | 1 |", "| truncate | 8x | 1 |", "| full |  | 1 |"})
-    EXPECT_NE(tables.find(row), std::string::npos) << row << "\n" << tables;
+    EXPECT_CONTAINS(tables, row) << row << "\n" << tables;
 }
 
 TEST_F(Sweeps, MissingCellsAreEstimatedFromFinishedOnes) {
@@ -374,7 +374,7 @@ TEST_F(Sweeps, AnIncompleteLastLineRunsAgainAndABrokenLineIsAnError) {
   text = read_file(file);
   text[text.find("\"row\"") + 1] = '"';
   testing::write_text(file, text);
-  EXPECT_NE(error_of([&] { sweep("a"); }).find("results.jsonl line"), std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { sweep("a"); }), "results.jsonl line");
 }
 
 TEST_F(Sweeps, AFailedCellIsReportedAndTheOthersRun) {
@@ -384,10 +384,10 @@ TEST_F(Sweeps, AFailedCellIsReportedAndTheOthersRun) {
   EXPECT_EQ(outcome.failed, 2);
   EXPECT_EQ(outcome.done_now, 3);
   const std::string failures = read_file(folder / "a" / "failures.jsonl");
-  EXPECT_NE(failures.find("bad-4x-seed-1"), std::string::npos) << failures;
+  EXPECT_CONTAINS(failures, "bad-4x-seed-1") << failures;
   const Json plan = sweep_plan(layers("a", {broken}), CompressorRegistry::built_in().methods());
   EXPECT_EQ(plan[1]["state"], "failed");
-  EXPECT_NE(plan[1]["error"].get<std::string>().find("transport window"), std::string::npos) << plan[1];
+  EXPECT_CONTAINS(plan[1]["error"].get<std::string>(), "transport window") << plan[1];
 }
 
 TEST_F(Sweeps, TwoThatShareAFolderRunNoCellTwice) {
@@ -422,12 +422,10 @@ TEST_F(Sweeps, DataSetsThatDifferInQuestionsOnlyShareATraining) {
 }
 
 TEST_F(Sweeps, AGridWithoutCellsOrWithTwoOfOneNameIsRefused) {
-  EXPECT_NE(error_of([&] { sweep("a", {"sweep.ratios="}); }).find("no cells"), std::string::npos);
-  EXPECT_NE(error_of([&] { sweep("a", {R"(sweep.methods=[{"name":"x"},{"name":"x"}])"}); }).find("duplicate name"),
-            std::string::npos);
-  EXPECT_NE(error_of([&] { sweep("a", {R"(sweep.methods=[{"name":"a/b"}])"}); }).find("a/b"), std::string::npos);
-  EXPECT_NE(error_of([&] { sweep("a", {R"(sweep.methods=[{"name":"full"}])"}); }).find("no reference's name"),
-            std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { sweep("a", {"sweep.ratios="}); }), "no cells");
+  EXPECT_CONTAINS(error_of([&] { sweep("a", {R"(sweep.methods=[{"name":"x"},{"name":"x"}])"}); }), "duplicate name");
+  EXPECT_CONTAINS(error_of([&] { sweep("a", {R"(sweep.methods=[{"name":"a/b"}])"}); }), "a/b");
+  EXPECT_CONTAINS(error_of([&] { sweep("a", {R"(sweep.methods=[{"name":"full"}])"}); }), "no reference's name");
 }
 
 }  // namespace

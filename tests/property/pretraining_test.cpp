@@ -70,10 +70,10 @@ TEST(Pretraining, LearnsACorpusAndMeasuresHeldOutText) {
   EXPECT_EQ(load_decoder(folder / "decoder")->config().vocabulary, tokenizer->vocabulary_size());
   EXPECT_EQ(pretrain(options, folder / "decoder"), training);  // finished: unchanged
   options.tokenizer.clear();
-  EXPECT_NE(error_of([&] { pretrain(options, folder / "other"); }).find("--tokenizer"), std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { pretrain(options, folder / "other"); }), "--tokenizer");
   options.tokenizer = (folder / "tokenizer").string();
   options.context = 100000;
-  EXPECT_NE(error_of([&] { pretrain(options, folder / "other"); }).find("shorter than one window"), std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { pretrain(options, folder / "other"); }), "shorter than one window");
 }
 
 }  // namespace

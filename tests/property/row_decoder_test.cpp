@@ -71,7 +71,7 @@ std::vector<Tensor> logits_of(const Decoder& decoder, bool by_rows, int64_t step
 
 double largest_difference(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
   double largest = 0;
-  for (size_t i = 0; i < a.size(); ++i) largest = std::max(largest, (a[i] - b[i]).abs().max().item<double>());
+  for (size_t i = 0; i < a.size(); ++i) largest = testing::larger(largest, (a[i] - b[i]).abs().max().item<double>());
   return largest;
 }
 

@@ -77,15 +77,26 @@ TEST(Training, ChangedConfigurationOrDataIsRefusedByName) {
   const auto dir = folder / "run";
   run(config_for(dir, {"train.steps=5"}));
   const std::string changed = error_of([&] { run(config_for(dir, {"compressor.ratio=8", "train.lr=1e-3"})); });
-  EXPECT_NE(changed.find("compressor.ratio was 4, is 8"), std::string::npos);
-  EXPECT_NE(changed.find("train.lr"), std::string::npos);
-  EXPECT_NE(error_of([&] { run(config_for(dir), 2); }).find("training data has changed"), std::string::npos);
+  EXPECT_CONTAINS(changed, "compressor.ratio was 4, is 8");
+  EXPECT_CONTAINS(changed, "train.lr");
+  EXPECT_CONTAINS(error_of([&] { run(config_for(dir), 2); }), "training data has changed");
 }
 
 TEST(Training, AFolderInUseIsRefused) {
   const TemporaryFolder folder;
   const RunFolder held(folder / "run", config_for(folder / "run"));
-  EXPECT_NE(error_of([&] { run(config_for(folder / "run")); }).find("in use"), std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { run(config_for(folder / "run")); }), "in use");
+}
+
+TEST(Training, CheckpointsAreInOrderOfTheirSteps) {
+  const TemporaryFolder folder;
+  const RunFolder run(folder / "run", config_for(folder / "run"));
+  for (const char* name : {"step-1000000", "step-000200", "step-999999"})
+    testing::write_text(run.path() / "checkpoints" / name / "state.json", "{}");
+  const auto all = run.checkpoints();
+  ASSERT_EQ(all.size(), 3u);
+  EXPECT_EQ(all.front().filename(), "step-000200");
+  EXPECT_EQ(all.back().filename(), "step-1000000");
 }
 
 TEST(Training, BatchesAreAPureFunctionOfSeedAndStep) {
@@ -126,7 +137,8 @@ TensorMap trained_after(const std::filesystem::path& dir, std::vector<std::strin
 
 double largest_difference(const TensorMap& a, const TensorMap& b) {
   double largest = 0;
-  for (const auto& [name, tensor] : a) largest = std::max(largest, (tensor - b.at(name)).abs().max().item<double>());
+  for (const auto& [name, tensor] : a)
+    largest = testing::larger(largest, (tensor - b.at(name)).abs().max().item<double>());
   return largest;
 }
 
@@ -181,7 +193,7 @@ TEST(Training, WhatIsAllowedToChangeMayChange) {
   auto allowed = changed;
   allowed.push_back("train.allow_changes=train.lr");
   const std::string message = error_of([&] { run(config_for(folder / "run", allowed)); });
-  EXPECT_NE(message.find("train.clip"), std::string::npos) << message;
+  EXPECT_CONTAINS(message, "train.clip") << message;
   EXPECT_EQ(message.find("train.lr was"), std::string::npos) << message;
   allowed.back() = "train.allow_changes=train.lr,train.clip";
   run(config_for(folder / "run", allowed));
@@ -216,10 +228,10 @@ TEST(Training, AShardThatGoesBadEndsTheRunAndLeavesTheLastCheckpoint) {
     return train(*compressor, {{stages_of(config).front(), data}}, config).steps;
   };
   EXPECT_EQ(train_on({"train.steps=3"}), 3);
-  EXPECT_NE(error_of([&] {
-              train_on({"train.steps=4", "train.objectives.qa=1", "train.objectives.lm=0"}, "other");
-            }).find("no questions"),
-            std::string::npos);
+  EXPECT_CONTAINS(error_of([&] {
+                    train_on({"train.steps=4", "train.objectives.qa=1", "train.objectives.lm=0"}, "other");
+                  }),
+                  "no questions");
   // The last shard becomes corrupt on disk: the run ends when it first needs it.
   const auto shard = folder / "corpus" / manifest["shards"].back()["file"].get<std::string>();
   const std::string good = read_file(shard);
@@ -227,8 +239,8 @@ TEST(Training, AShardThatGoesBadEndsTheRunAndLeavesTheLastCheckpoint) {
   bad[bad.size() - 100] ^= 1;
   write_text(shard, bad);
   const std::string message = error_of([&] { train_on({"train.steps=60"}); });
-  EXPECT_NE(message.find(shard.filename().string()), std::string::npos) << message;
-  EXPECT_NE(message.find("corrupt"), std::string::npos) << message;
+  EXPECT_CONTAINS(message, shard.filename().string()) << message;
+  EXPECT_CONTAINS(message, "corrupt") << message;
   write_text(shard, good);
   EXPECT_EQ(train_on({"train.steps=60"}), 60);  // resumes from the last checkpoint
   EXPECT_EQ(losses(folder / "run").size(), 60u);
@@ -236,7 +248,7 @@ TEST(Training, AShardThatGoesBadEndsTheRunAndLeavesTheLastCheckpoint) {
   std::filesystem::remove_all(folder / "corpus");
   write_text(folder / "book-0.txt", "Another.beginning." + text);
   prepare_corpus(options, *tokenizer, folder / "corpus");
-  EXPECT_NE(error_of([&] { train_on({"train.steps=61"}); }).find("training data has changed"), std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { train_on({"train.steps=61"}); }), "training data has changed");
 }
 
 TEST(Training, StagesFollowEachOtherAndResumeBitForBit) {
@@ -263,7 +275,7 @@ TEST(Training, NonFiniteStepsAreSkippedUpToALimit) {
   auto strict = wild;
   strict.push_back("train.skip_limit=2");
   const std::string message = error_of([&] { run(config_for(folder / "run", strict)); });
-  EXPECT_NE(message.find("after 2 skipped steps"), std::string::npos) << message;
+  EXPECT_CONTAINS(message, "after 2 skipped steps") << message;
   const auto lines = split(read_file(folder / "run" / "skipped.jsonl"), '\n');
   EXPECT_EQ(parse_json(lines[0], "skipped").at("contexts").size(), 2u);
 }
@@ -288,7 +300,7 @@ TEST(Training, ACompressorForSeveralRatiosServesEachOfThem) {
       EXPECT_EQ(memory.lengths[0].item<int64_t>(), 64 / ratio) << method;
       EXPECT_EQ(memory.origin.ratio, ratio);
     }
-    EXPECT_NE(error_of([&] { loaded->set_ratio(5); }).find("4, 8, 16"), std::string::npos);
+    EXPECT_CONTAINS(error_of([&] { loaded->set_ratio(5); }), "4, 8, 16");
   }
 }
 
@@ -401,7 +413,7 @@ TEST(Training, LearningRateFactorsApplyByTensorName) {
   EXPECT_FALSE(frozen.at("memory_rows").equal(start.at("memory_rows")));
   EXPECT_FALSE(plain.begin()->second.equal(start.begin()->second));
   const std::string message = error_of([&] { tensors("none", {R"(train.lr_factors=[{"tensors":"rows"}])"}); });
-  EXPECT_NE(message.find("memory_rows"), std::string::npos) << message;
+  EXPECT_CONTAINS(message, "memory_rows") << message;
 }
 
 TEST(Training, AStageMayHaveShorterContextsThanTheOthers) {

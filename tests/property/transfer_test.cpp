@@ -92,7 +92,7 @@ TEST_F(AuthorsFolder, UnknownFieldsAreNamedAndMayBeLeftOutOnRequest) {
   Json fields = read_json(folder_ / "config.json");
   fields["curious_setting"] = 3;
   write_json(folder_ / "config.json", fields);
-  EXPECT_NE(error().find("curious_setting = 3"), std::string::npos);
+  EXPECT_CONTAINS(error(), "curious_setting = 3");
   EXPECT_EQ(
       read_authors_checkpoint(folder_.path(), *tiny_decoder(), CompressorRegistry::built_in(), {"curious_setting"})
           .config.method,
@@ -101,7 +101,7 @@ TEST_F(AuthorsFolder, UnknownFieldsAreNamedAndMayBeLeftOutOnRequest) {
 
 TEST_F(AuthorsFolder, UnknownTensorsAreNamed) {
   add_tensor("pooling_layer.strange", torch::zeros({2}));
-  EXPECT_NE(error().find("pooling_layer.strange"), std::string::npos);
+  EXPECT_CONTAINS(error(), "pooling_layer.strange");
 }
 
 TEST_F(AuthorsFolder, FrozenWeightsAreLeftOutAndAnotherBaseModelIsRefused) {
@@ -112,7 +112,7 @@ TEST_F(AuthorsFolder, FrozenWeightsAreLeftOutAndAnotherBaseModelIsRefused) {
                 .tensors.count("anchor_rows"),
             1u);
   add_tensor("llm.model.embed_tokens.weight", table + 1);
-  EXPECT_NE(error().find("another base model"), std::string::npos);
+  EXPECT_CONTAINS(error(), "another base model");
 }
 
 TEST_F(AuthorsFolder, CompressorsTheirClassesCannotHoldAreRefused) {
@@ -122,8 +122,7 @@ TEST_F(AuthorsFolder, CompressorsTheirClassesCannotHoldAreRefused) {
         testing::CompressorCase{"epl", {"compressor.method=500x", "compressor.positions=epl"}},
         testing::CompressorCase{"causal", {"compressor.method=sac", "compressor.sac.attention=causal"}}}) {
     const auto compressor = make_compressor(c);
-    EXPECT_NE(error_of([&] { write_authors_checkpoint(folder_.path(), *compressor, {}); }).find("no such compressor"),
-              std::string::npos);
+    EXPECT_CONTAINS(error_of([&] { write_authors_checkpoint(folder_.path(), *compressor, {}); }), "no such compressor");
   }
 }
 
@@ -144,7 +143,7 @@ TEST(PeftAdapters, RoundTripIsExact) {
   Json config = read_json(folder / "adapter_config.json");
   config["use_dora"] = true;
   write_json(folder / "adapter_config.json", config);
-  EXPECT_NE(error_of([&] { read_peft_adapter(folder.path()); }).find("use_dora"), std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { read_peft_adapter(folder.path()); }), "use_dora");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <torch/types.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <fstream>
 #include <map>
 
@@ -63,6 +64,13 @@ void write_tiny_model(const fs::path& folder, const Json& changes) {
   }
   write_safetensors(folder / "model.safetensors", tensors);
 }
+
+::testing::AssertionResult contains(const char*, const char*, const std::string& text, const std::string& part) {
+  if (text.find(part) != std::string::npos) return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << '"' << part << "\" is not in: " << text;
+}
+
+double larger(double a, double b) { return std::isnan(a) || std::isnan(b) ? NAN : std::max(a, b); }
 
 std::shared_ptr<const Decoder> tiny_decoder(const std::string& device) {
   static std::map<std::string, std::shared_ptr<const Decoder>> decoders;

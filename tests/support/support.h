@@ -36,6 +36,12 @@ std::shared_ptr<const Decoder> tiny_decoder(const std::string& device = "cpu");
 // The message of the Error that `call` throws; fails the test if it throws none.
 std::string error_of(const std::function<void()>& call);
 
+// Whether `text` contains `part`; the failure message shows both. Used by EXPECT_CONTAINS.
+::testing::AssertionResult contains(const char*, const char*, const std::string& text, const std::string& part);
+
+// The larger number, or NaN if either is NaN: std::max would ignore a NaN in its second argument.
+double larger(double a, double b);
+
 // Random contexts of the given lengths, one batch.
 TokenBatch random_contexts(const std::vector<int64_t>& lengths, uint64_t seed = 1);
 TokenBatch one_of(const TokenBatch& batch, int64_t b);
@@ -59,6 +65,9 @@ TaskTokens questions(Task task, const std::vector<int64_t>& lengths, const std::
                      bool training, uint64_t seed = 9);
 
 }  // namespace precis::testing
+
+#define EXPECT_CONTAINS(text, part) EXPECT_PRED_FORMAT2(::precis::testing::contains, text, part)
+#define ASSERT_CONTAINS(text, part) ASSERT_PRED_FORMAT2(::precis::testing::contains, text, part)
 
 #define PRECIS_SKIP_WITHOUT(path) \
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "skipped: " << (path) << " not found"

@@ -29,7 +29,7 @@ TEST(Config, AllProblemsAreReportedAtOnceWithFilePathExpectedFoundAndNearestKey)
        {"c.json", "unknown key compressor.ratoi; did you mean ratio?",
         "compressor.chunk: expected at least 0, found the number -1", "compressor.lora.rank: expected a whole number",
         "did you mean model?", "command line: train.steps"}) {
-    EXPECT_NE(message.find(part), std::string::npos) << part << "\nin\n" << message;
+    EXPECT_CONTAINS(message, part) << part << "\nin\n" << message;
   }
 }
 
@@ -60,7 +60,7 @@ TEST(Config, CircularExtendsIsAnError) {
   const TemporaryFolder folder;
   write_text(folder / "a.json", R"({"extends": "b.json"})");
   write_text(folder / "b.json", R"({"extends": "a.json"})");
-  EXPECT_NE(error_of([&] { config_layers(folder / "a.json", {}); }).find("extends itself"), std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { config_layers(folder / "a.json", {}); }), "extends itself");
 }
 
 TEST(Config, DefaultsFollowTheMethod) {
@@ -123,7 +123,7 @@ TEST(Config, AMethodsSettingsAreReadAndCheckedAndOnlyItsOwnKept) {
     read({"compressor.mine.depth=12", "compressor.mine.dept=1", "compressor.sac.attention=none"});
   });
   for (const char* part : {"between 1 and 9", "did you mean depth", "compressor.sac.attention"})
-    EXPECT_NE(message.find(part), std::string::npos) << message;
+    EXPECT_CONTAINS(message, part) << message;
   EXPECT_EQ(json_schema(registry.methods())
                 .at("properties")
                 .at("compressor")
@@ -133,9 +133,9 @@ TEST(Config, AMethodsSettingsAreReadAndCheckedAndOnlyItsOwnKept) {
                 .at("depth")
                 .at("default"),
             2);
-  EXPECT_NE(markdown_reference(registry.methods()).find("`compressor.mine.weights`"), std::string::npos);
-  EXPECT_NE(error_of([&] { registry.add("lora", nullptr); }).find("unique name"), std::string::npos);
-  EXPECT_NE(error_of([&] { registry.add("sac", nullptr); }).find("unique name"), std::string::npos);
+  EXPECT_CONTAINS(markdown_reference(registry.methods()), "`compressor.mine.weights`");
+  EXPECT_CONTAINS(error_of([&] { registry.add("lora", nullptr); }), "unique name");
+  EXPECT_CONTAINS(error_of([&] { registry.add("sac", nullptr); }), "unique name");
 }
 
 TEST(Config, ChangedSettingsDoNotNameWhatIsAsPublished) {
@@ -155,8 +155,8 @@ TEST(Config, MissingKeysAreNamedTogether) {
   const std::string message = error_of([] {
     require_set(from_overrides({}), {"model.path", "data.train", "run.dir"});
   });
-  EXPECT_NE(message.find("3 problems"), std::string::npos);
-  EXPECT_NE(message.find("data.train"), std::string::npos);
+  EXPECT_CONTAINS(message, "3 problems");
+  EXPECT_CONTAINS(message, "data.train");
 }
 
 TEST(Config, SchemaKnowsEveryPrintedKey) {

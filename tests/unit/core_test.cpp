@@ -88,19 +88,19 @@ TEST(Files, FullDiskIsAResourceErrorAndLeavesNothing) {
 TEST(Files, AFolderIsHeldByOneHolderOnly) {
   const TemporaryFolder folder;
   const FolderLock first(folder.path());
-  EXPECT_NE(error_of([&] { FolderLock second(folder.path()); }).find("in use"), std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { FolderLock second(folder.path()); }), "in use");
 }
 
 TEST(Files, BrokenGzipIsNamed) {
   const TemporaryFolder folder;
   testing::write_text(folder / "x.gz", "not gzip at all");
-  EXPECT_NE(error_of([&] { read_unpacked(folder / "x.gz"); }).find("gzip"), std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { read_unpacked(folder / "x.gz"); }), "gzip");
 }
 
 TEST(Json, RefusesDuplicateKeysAndBadText) {
-  EXPECT_NE(error_of([] { parse_json(R"({"a": 1, "a": 2})", "f"); }).find("duplicate key"), std::string::npos);
-  EXPECT_NE(error_of([] { parse_json("{\"a\": \"\xff\"}", "f"); }).find("not valid JSON"), std::string::npos);
-  EXPECT_NE(error_of([] { parse_json("{", "f"); }).find("line 1"), std::string::npos);
+  EXPECT_CONTAINS(error_of([] { parse_json(R"({"a": 1, "a": 2})", "f"); }), "duplicate key");
+  EXPECT_CONTAINS(error_of([] { parse_json("{\"a\": \"\xff\"}", "f"); }), "not valid JSON");
+  EXPECT_CONTAINS(error_of([] { parse_json("{", "f"); }), "line 1");
   EXPECT_EQ(parse_json("// comment\n{\"a\": 1}", "f").at("a"), 1);
 }
 

@@ -78,8 +78,8 @@ TEST(Corpus, ErrorsNameTheFile) {
   const auto expect = [&](const std::string& name, const std::string& content, const std::string& pattern) {
     write_text(folder / name, content);
     const std::string message = error_of([&] { texts({folder / name}); });
-    EXPECT_NE(message.find(pattern), std::string::npos) << message;
-    EXPECT_NE(message.find(name), std::string::npos) << message;
+    EXPECT_CONTAINS(message, pattern) << message;
+    EXPECT_CONTAINS(message, name) << message;
   };
   expect("a.jsonl", "{\"text\":\"x\"}\n{\"txet\":\"y\"}\n", "line 2");
   expect("b.jsonl", "{\"text\":\"x\"}\n{\"text\":\n", "line 2");
@@ -89,10 +89,10 @@ TEST(Corpus, ErrorsNameTheFile) {
   expect("f.txt.gz", "\x1f\x8b\x08 broken", "corrupt");
   write_text(folder / "g.txt", std::string(100000, 'g'));
   shell("cd " + folder.path().string() + " && xz g.txt && head -c 60 g.txt.xz > h.txt.xz");
-  EXPECT_NE(error_of([&] { texts({folder / "h.txt.xz"}); }).find("h.txt.xz"), std::string::npos);
-  EXPECT_NE(error_of([&] { corpus_files({folder / "none*.txt"}); }).find("no such file"), std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { texts({folder / "h.txt.xz"}); }), "h.txt.xz");
+  EXPECT_CONTAINS(error_of([&] { corpus_files({folder / "none*.txt"}); }), "no such file");
   fs::create_directories(folder / "empty");
-  EXPECT_NE(error_of([&] { corpus_files({folder / "empty"}); }).find("no text file"), std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { corpus_files({folder / "empty"}); }), "no text file");
 }
 
 TEST(Permutation, IsOneAndDependsOnEverything) {
@@ -181,7 +181,7 @@ TEST(Prepared, ResumesWhereItStopped) {
   early["batches"] = 1;
   early["complete"] = false;
   write_json(folder / "stopped" / "manifest.json", early);
-  EXPECT_NE(error_of([&] { PreparedCorpus(folder / "stopped", *tokenizer); }).find("not finished"), std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { PreparedCorpus(folder / "stopped", *tokenizer); }), "not finished");
   EXPECT_EQ(prepare_corpus(options, *tokenizer, folder / "stopped"), manifest);
   for (const Json& shard : manifest["shards"]) {
     const std::string file = shard["file"];
@@ -194,14 +194,11 @@ TEST(Prepared, AnotherCorpusInTheFolderIsRefused) {
   write_books(folder / "books");
   const auto tokenizer = testing::letter_tokenizer();
   prepare_corpus(options_for(folder / "books"), *tokenizer, folder / "out");
-  EXPECT_NE(error_of([&] {
-              prepare_corpus(options_for(folder / "books", 60000), *tokenizer, folder / "out");
-            }).find("shard_tokens"),
-            std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { prepare_corpus(options_for(folder / "books", 60000), *tokenizer, folder / "out"); }),
+                  "shard_tokens");
   write_text(folder / "books" / "book-10.txt", "changed");
-  EXPECT_NE(
-      error_of([&] { prepare_corpus(options_for(folder / "books"), *tokenizer, folder / "out"); }).find("sources"),
-      std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { prepare_corpus(options_for(folder / "books"), *tokenizer, folder / "out"); }),
+                  "sources");
 }
 
 TEST(Prepared, CorruptAndMissingShardsAreNoticed) {
@@ -215,11 +212,11 @@ TEST(Prepared, CorruptAndMissingShardsAreNoticed) {
   write_text(shard, bytes);
   const PreparedCorpus corpus(folder / "out", *tokenizer);
   corpus.read(0, 10);  // the first shard is intact
-  EXPECT_NE(error_of([&] { corpus.read(corpus.tokens() / 2, 10); }).find("shard-00001"), std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { corpus.read(corpus.tokens() / 2, 10); }), "shard-00001");
   write_text(shard, bytes.substr(0, bytes.size() - 4));
-  EXPECT_NE(error_of([&] { PreparedCorpus(folder / "out", *tokenizer); }).find("wrong size"), std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { PreparedCorpus(folder / "out", *tokenizer); }), "wrong size");
   fs::remove(shard);
-  EXPECT_NE(error_of([&] { PreparedCorpus(folder / "out", *tokenizer); }).find("missing"), std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { PreparedCorpus(folder / "out", *tokenizer); }), "missing");
 }
 
 TEST(Windows, CoverTheStreamOncePerEpochAndContinueWhereTheContextEnds) {
@@ -249,7 +246,7 @@ TEST(Windows, CoverTheStreamOncePerEpochAndContinueWhereTheContextEnds) {
     EXPECT_EQ(ae.task.ids[b][0].item<int64_t>(), window[0]);
     EXPECT_EQ(ae.task.ids[b][100].item<int64_t>(), tokenizer->eos_id);
   }
-  EXPECT_NE(error_of([&] { windows.require(Task::qa); }).find("no questions"), std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { windows.require(Task::qa); }), "no questions");
   // Sampled lengths: one per batch; the context still ends where the continuation begins.
   data.min_context_tokens = 20;
   const CorpusWindows drawn({folder / "out"}, *tokenizer, data, true);
@@ -270,8 +267,8 @@ TEST(Windows, CoverTheStreamOncePerEpochAndContinueWhereTheContextEnds) {
   }
   EXPECT_GT(lengths.size(), 10u);
   data.max_context_tokens = 100000000;
-  EXPECT_NE(error_of([&] { CorpusWindows({folder / "out"}, *tokenizer, data, false); }).find("shorter than one window"),
-            std::string::npos);
+  EXPECT_CONTAINS(error_of([&] { CorpusWindows({folder / "out"}, *tokenizer, data, false); }),
+                  "shorter than one window");
 }
 
 }  // namespace

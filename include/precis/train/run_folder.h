@@ -32,6 +32,7 @@ class RunFolder {
   RunFolder(const std::filesystem::path& path, const Config& config);
 
   const std::filesystem::path& path() const { return path_; }
+  std::vector<std::filesystem::path> checkpoints() const;  // oldest first
   // Loads the newest complete checkpoint into learner and optimiser. Nothing if there is none.
   std::optional<RunState> resume(Learner& learner, AdamW& optimizer) const;
   // Keeps the newest `keep` checkpoints and the one of state.best_step.
@@ -42,7 +43,6 @@ class RunFolder {
   void drop_metrics_after(int64_t step) const;  // removes lines of steps lost in a crash
 
  private:
-  std::vector<std::filesystem::path> checkpoints() const;  // oldest first
 
   std::filesystem::path path_;
   std::unique_ptr<FolderLock> lock_;
