@@ -43,7 +43,6 @@ class RunFolder {
   void drop_metrics_after(int64_t step) const;  // removes lines of steps lost in a crash
 
  private:
-
   std::filesystem::path path_;
   std::unique_ptr<FolderLock> lock_;
 };
