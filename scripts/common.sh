@@ -6,7 +6,7 @@ say() { printf '\n== %s\n' "$*" >&2; }
 
 # Configures and builds build/release incrementally.
 build_release() {
-  say "Building into build/release (the first build takes about 6 minutes on 2 cores)"
+  say "Building into build/release (the first build takes about 7 minutes on 2 cores)"
   [ -f build/release/build.ninja ] || cmake --preset release
   cmake --build --preset release
 }

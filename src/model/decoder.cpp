@@ -190,6 +190,7 @@ Tensor attention_weights(const Tensor& q, const Tensor& k, const AttentionPlan& 
 DecoderOutput Decoder::run(const DecoderInput& input, const DecoderWants& wants, KvCache* cache) const {
   const int64_t depth = wants.layers < 0 ? config_.layers : wants.layers;
   check(depth <= config_.layers, "a pass through more layers than the decoder has");
+  check(wants.first_row == 0 || !wants.states, "hidden states are returned for all rows");
   check(!wants.attention || (input.plan && input.plan->kind == AttentionPlan::Kind::dense),
         "attention weights need a dense mask");
   const RopeTable table = rope(input.position_ids);

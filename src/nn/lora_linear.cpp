@@ -231,7 +231,7 @@ Tensor lora_linear(const LinearInput& x, const Tensor& weight, const Tensor& bia
 namespace {
 
 // scale B(A(mask x)) of each slice at its columns, rows [n, in] to [n, out].
-Tensor updates_by_reference(const Tensor& x, const std::vector<LoraSlice>& slices, double scale, int64_t out_width) {
+Tensor low_rank_updates(const Tensor& x, const std::vector<LoraSlice>& slices, double scale, int64_t out_width) {
   Tensor out;
   for (const auto& slice : slices) {
     const Tensor input = slice.mask.defined() ? x * kept(slice.mask, torch::ones_like(x)) : x;
@@ -249,14 +249,14 @@ Tensor lora_linear_at(const Tensor& index, const Tensor& x, const Tensor& weight
                       const std::vector<LoraSlice>& slices, double scale) {
   const Tensor out = frozen_linear(x, weight, bias);
   if (slices.empty() || index.size(0) == 0) return out;
-  const Tensor updates = updates_by_reference(x.flatten(0, -2).index_select(0, index), slices, scale, out.size(-1));
+  const Tensor updates = low_rank_updates(x.flatten(0, -2).index_select(0, index), slices, scale, out.size(-1));
   return out.flatten(0, -2).index_add(0, index, updates).view(out.sizes());
 }
 
 Tensor reference_lora_linear(const Tensor& x, const Tensor& weight, const Tensor& bias,
                              const std::vector<LoraSlice>& slices, double scale) {
   const Tensor out = torch::linear(x, weight, bias);
-  return slices.empty() ? out : out + updates_by_reference(x, slices, scale, out.size(-1));
+  return slices.empty() ? out : out + low_rank_updates(x, slices, scale, out.size(-1));
 }
 
 }  // namespace precis

@@ -37,7 +37,7 @@ struct DecoderInput {
 // Requested outputs of a pass; nothing else is computed.
 struct DecoderWants {
   bool rows = true;        // final hidden rows
-  int64_t first_row = 0;   // ... from this row on
+  int64_t first_row = 0;   // ... from this row on; 0 with `states`
   Tensor keys_values;      // int64 [B, A]: rows whose keys and values are returned, for every layer
   bool states = false;     // the input and every layer's output, the last after the final norm
   bool attention = false;  // attention weights; needs a dense plan
