@@ -3,7 +3,7 @@
 
     .venv/bin/python scripts/make_golden.py          (torch 2.13.0 only; a second run writes the same files)
 
-A tiny Llama decoder and PIC around it, in float64, from the formulas: RMSNorm, rotary embedding, softmax under an
+A tiny Llama decoder, PIC and Activation Beacon around it, in float64, from the formulas: RMSNorm, rotary embedding, softmax under an
 explicit mask, LoRA. Gradients by autograd. Format: docs/golden-cases.md.
 """
 import json
@@ -196,12 +196,99 @@ def pic_case(w, w64, gen):
     write_json(folder / "case.json", {"case": "tiny_pic", "special_ids": {"pad": 0, "bos": bos, "eos": 2}, "runs": runs})
 
 
+def read_chunk(w, x, beacon, past, t, scale):
+    """One chunk of Activation Beacon: rows x [B, T, D] behind past keys and values, kept without rotation as the
+    authors do; every key is rotated at its index in past + chunk. beacon [T]: these rows use the adapted q, k, v.
+    Returns unrotated keys and values [B, T, KV, HEAD] of every layer."""
+    B, T, _ = x.shape
+    P = past[0][0].shape[1]
+    mask = torch.cat([torch.ones(T, P, dtype=torch.bool), causal(T)], 1)
+    made = []
+
+    def linear(i, name, y):
+        plain = y @ w[f"model.layers.{i}.self_attn.{name}.weight"].T
+        return plain + beacon[:, None] * (scale * (y @ t[f"lora.{i}.{name}.A"].T) @ t[f"lora.{i}.{name}.B"].T)
+
+    for i in range(LAYERS):
+        y = norm(x, w[f"model.layers.{i}.input_layernorm.weight"])
+        q = rotate(linear(i, "q_proj", y).view(B, T, HEADS, HEAD), torch.arange(P, P + T))
+        k, v = linear(i, "k_proj", y).view(B, T, KV, HEAD), linear(i, "v_proj", y).view(B, T, KV, HEAD)
+        made.append((k, v))
+        keys, values = rotate(torch.cat([past[i][0], k], 1), torch.arange(P + T)), torch.cat([past[i][1], v], 1)
+        heads = []
+        for h in range(HEADS):
+            g = h // (HEADS // KV)
+            score = (q[:, :, h] @ keys[:, :, g].transpose(1, 2)) / HEAD ** 0.5
+            heads.append(torch.softmax(score.masked_fill(~mask, float("-inf")), -1) @ values[:, :, g])
+        x = x + torch.cat(heads, -1) @ w[f"model.layers.{i}.self_attn.o_proj.weight"].T
+        y = norm(x, w[f"model.layers.{i}.post_attention_layernorm.weight"])
+        up = torch.nn.functional.silu(y @ w[f"model.layers.{i}.mlp.gate_proj.weight"].T) * (y @ w[f"model.layers.{i}.mlp.up_proj.weight"].T)
+        x = x + up @ w[f"model.layers.{i}.mlp.down_proj.weight"].T
+    return made, norm(x, w["model.norm.weight"])
+
+
+def beacon_case(w, w64, gen):
+    folder = OUT / "tiny_beacon"
+    write_decoder(folder, w)
+    table = w64["model.embed_tokens.weight"]
+    rank, alpha, ratio, chunk, text = 3, 6.0, 4, 8, 22
+    trained = {"beacon_row": 0.3 * torch.randn(D, generator=gen), "ae_row": 0.3 * torch.randn(D, generator=gen)}
+    for i in range(LAYERS):
+        for name in ("q_proj", "k_proj", "v_proj"):
+            n_in, n_out = TARGETS[name]
+            trained[f"lora.{i}.{name}.A"] = 0.3 * torch.randn(rank, n_in, generator=gen)
+            trained[f"lora.{i}.{name}.B"] = 0.3 * torch.randn(n_out, rank, generator=gen)
+    t = {k: v.double().requires_grad_() for k, v in trained.items()}
+    context, task = torch.randint(3, VOCAB, (2, text), generator=gen), torch.randint(3, VOCAB, (2, 5), generator=gen)
+    expected, runs = {}, []
+    for layout in ("interleave", "append"):
+        empty = torch.zeros(2, 0, KV, HEAD, dtype=torch.float64)
+        memory = [(empty, empty)] * LAYERS
+        for start in range(0, text, chunk):
+            ids = context[:, start:start + chunk]
+            n = ids.shape[1]
+            kinds = []  # a token's index, or -1: a beacon
+            for j in range(n):
+                kinds += [j, -1] if layout == "interleave" and ((j + 1) % ratio == 0 or j + 1 == n) else [j]
+            kinds += [-1] * (-(-n // ratio) if layout == "append" else 0)
+            x = torch.stack([t["beacon_row"].expand(2, D) if j < 0 else table[ids[:, j]] for j in kinds], 1)
+            beacon = torch.tensor([j < 0 for j in kinds])
+            made, _ = read_chunk(w64, x, beacon.double(), memory, t, alpha / rank)
+            memory = [(torch.cat([K, k[:, beacon]], 1), torch.cat([V, v[:, beacon]], 1)) for (K, V), (k, v) in zip(memory, made)]
+            if start == 0:
+                first = len(kinds)
+        M = memory[0][0].shape[1]
+        for kind, before, target in (("lm", [], task), ("ae", [t["ae_row"].expand(2, 1, -1)], torch.cat([context, torch.full((2, 1), 2)], 1))):
+            name = f"{layout}_{kind}"
+            rows = torch.cat(before + [table[target[:, :-1]]], 1)
+            hidden = read_chunk(w64, rows, torch.zeros(rows.shape[1], dtype=torch.float64), memory, t, 0.0)[1]
+            labels = target if before else target[:, 1:]  # behind keys and values alone nothing predicts the first token
+            loss = torch.nn.functional.cross_entropy((hidden @ table.T).flatten(0, 1), labels.flatten())
+            gradients = torch.autograd.grad(loss, list(t.values()), retain_graph=True, allow_unused=True)
+            expected |= {f"{name}.loss": loss.detach().float(), f"{name}.memory.positions": torch.arange(M), f"{name}.next_position": torch.tensor(M),
+                         f"{name}.mask": causal(first).to(torch.uint8), f"{name}.encoder.positions": torch.arange(first),
+                         f"{name}.decoder.positions": torch.arange(M, M + rows.shape[1])}
+            for i, (k, v) in enumerate(memory):
+                expected[f"{name}.memory.K.{i}"] = rotate(k, torch.arange(M)).transpose(1, 2).detach().float()
+                expected[f"{name}.memory.V.{i}"] = v.transpose(1, 2).detach().float()
+            expected |= {f"{name}.grad.{k}": (torch.zeros_like(v) if g is None else g).detach().float() for (k, v), g in zip(t.items(), gradients)}
+            supervised = target.tolist() if before else [[-100] + row[1:] for row in target.tolist()]
+            runs.append({"name": name, "task": kind, "layout": layout, "context_ids": context.tolist(), "task_ids": target.tolist(), "labels": supervised,
+                         "gradients": {"of": "loss", "names": "grad.<trained tensor>"}})
+    save(folder / "compressor.safetensors", trained)
+    save(folder / "expected.safetensors", expected)
+    write_json(folder / "compressor.json", {"method": "beacon", "ratio": ratio, "chunk": chunk, "carrier": "kv", "positions": "sequential",
+                                            "lora": {"rank": rank, "alpha": alpha, "dropout": 0.0, "targets": ["q_proj", "k_proj", "v_proj"]}})
+    write_json(folder / "case.json", {"case": "tiny_beacon", "special_ids": {"pad": 0, "bos": 1, "eos": 2}, "runs": runs})
+
+
 def main():
     gen = torch.Generator().manual_seed(1)
     w = decoder_weights(gen)
     w64 = {k: v.double() for k, v in w.items()}
     decoder_case(w, w64, gen)
     pic_case(w, w64, gen)
+    beacon_case(w, w64, gen)
 
 
 main()

@@ -33,11 +33,10 @@ Config with_settings(const ImportCommand& c, const CompressorConfig& imported, c
   return config;
 }
 
-// Fills in the compressor's initial values of optional tensors: all but an adapter's, and SAC's [AE] row.
+// Fills in the compressor's initial values of optional tensors: all but an adapter's, and those that the authors lack.
 void add_initial_values(TensorMap& tensors, const Compressor& compressor, const std::string& from) {
   for (const auto& [name, tensor] : trained_tensors(compressor)) {
-    const bool optional =
-        from == "peft" ? !name.starts_with("lora.") : name == "ae_row" && compressor.config().method == "sac";
+    const bool optional = from == "peft" ? !name.starts_with("lora.") : authors_lack(compressor.config(), name);
     if (optional) tensors.emplace(name, tensor.detach());
   }
 }
@@ -48,7 +47,8 @@ void run_import(const ImportCommand& c, const CompressorRegistry& registry) {
   refuse_existing(c.out);
   if (c.run.model.empty()) throw Error({.what = "no base model", .where = "command line", .expected = "--model PATH"});
   Config base;
-  base.model = {.path = c.run.model, .dtype = c.run.dtype, .device = c.run.device};
+  base.model = {.path = c.run.model, .device = c.run.device};
+  if (!c.run.dtype.empty()) base.model.dtype = c.run.dtype;
   const Workspace workspace = open_workspace(base);
   CompressorConfig settings;
   TensorMap tensors;

@@ -22,11 +22,18 @@ std::shared_ptr<LoraSet> make_lora(const LoraConfig& config, const Decoder& deco
   return std::make_shared<LoraSet>(decoder.config().layers, targets, options, std::move(generator));
 }
 
+void check_not_empty(const TokenBatch& context) {
+  for (int64_t b = 0; b < context.lengths.size(0); ++b) {
+    if (context.lengths[b].item<int64_t>() == 0)
+      throw Error({.what = "an empty context cannot be compressed", .where = cat("context ", b)});
+  }
+}
+
 void check_contexts(const TokenBatch& context, const Decoder& decoder, const CompressorConfig& config) {
+  check_not_empty(context);
   const bool keeps_positions = config.carrier == "kv" || config.positions != "sequential";
   for (int64_t b = 0; b < context.lengths.size(0); ++b) {
     const int64_t length = context.lengths[b].item<int64_t>();
-    if (length == 0) throw Error({.what = "an empty context cannot be compressed", .where = cat("context ", b)});
     const int64_t start = context.start.defined() ? context.start[b].item<int64_t>() : 0;
     const int64_t last = keeps_positions ? start + length : std::min(length, config.segment_length);
     if (last > decoder.config().max_positions) {

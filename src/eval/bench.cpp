@@ -55,10 +55,10 @@ std::shared_ptr<Compressor> untrained(const BenchTask& task, std::shared_ptr<con
                                       const CompressorRegistry& registry) {
   CompressorConfig config = registry.defaults(task.method, "published");  // as the peers compute
   config.ratio = task.ratio;
-  // A context of up to 512 tokens is one segment, as in the peers' code; longer ones are split. PIC keeps its own
-  // length.
-  if (task.method == "icae" || task.method == "500x" || task.method == "sac")
-    config.segment_length = std::max(config.segment_length, std::min<int64_t>(task.context, 512));
+  // A few tokens more than whole segments make no segment of their own: 512 tokens are one of SAC's 510.
+  const int64_t segments = std::max<int64_t>(1, task.context / config.segment_length),
+                length = (task.context + segments - 1) / segments;
+  if (length <= config.segment_length + config.segment_length / 100) config.segment_length = length;
   auto compressor = registry.make(config, {std::move(decoder), 0, false, "", 1});
   compressor->eval();
   return compressor;

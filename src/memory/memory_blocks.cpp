@@ -78,6 +78,12 @@ Memory moved(Memory memory, const Tensor& shift, const Decoder& decoder) {
   return memory;
 }
 
+// Positions that each context's memory takes (int64 [B]), by which a document behind it is moved: its entries if they
+// are numbered one after the other, else the tokens of its text.
+Tensor extent_of(const Memory& memory) {
+  return memory.placement.next == MemoryPlacement::Next::rows ? memory.lengths : memory.source_tokens;
+}
+
 void check_fit(const Memory& first, const Memory& other, size_t index) {
   const auto fail = [&](const std::string& what, const std::string& expected, const std::string& found) {
     throw Error({.what = cat("memories of different ", what, " cannot be combined"),
@@ -150,7 +156,7 @@ Memory concatenate(const std::vector<Memory>& documents, const Decoder& decoder)
     check_fit(documents.front(), documents[i], i);
     check(documents[i].contexts() == shift.size(0), "concatenate: the same number of contexts in every memory");
     parts.push_back(moved(documents[i], shift, decoder));
-    shift = shift + documents[i].source_tokens;
+    shift = shift + extent_of(documents[i]);
   }
   return join(std::move(parts), true);
 }
@@ -170,7 +176,7 @@ std::vector<Memory> split_documents(const Memory& memory, const Decoder& decoder
     part.segments = part.segments - part.segments.min();
     part = moved(std::move(part), torch::tensor({-before}, torch::kLong), decoder);
     place_memory(part);
-    before += part.source_tokens.item<int64_t>();
+    before += extent_of(part).item<int64_t>();
     out.push_back(std::move(part));
   }
   return out;
@@ -215,9 +221,16 @@ Memory select_context(const Memory& memory, int64_t b) {
   return out;
 }
 
-Memory with_dtype(const Memory& memory, at::ScalarType dtype) {
+at::ScalarType dtype_of(const Memory& memory) {
+  const KvMemory* kv = kv_of(memory);
+  return (kv != nullptr ? kv->layers.front().k : std::get<EmbeddingMemory>(memory.content).rows).scalar_type();
+}
+
+Memory with_dtype(const Memory& memory, at::ScalarType dtype, std::optional<at::Device> device) {
   Memory out = memory;
-  out.content = combine({memory}, [&](const std::vector<Tensor>& tensors) { return tensors[0].to(dtype); });
+  out.content = combine({memory}, [&](const std::vector<Tensor>& tensors) {
+    return tensors[0].to(device.value_or(tensors[0].device()), dtype);
+  });
   if (auto* kv = std::get_if<KvMemory>(&out.content)) kv->lengths = out.lengths;
   return out;
 }

@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "precis/compress/checkpoint.h"
 #include "precis/core/error.h"
@@ -69,18 +70,28 @@ std::string method_of(const std::set<std::string>& names, const std::string& whe
                .found = cat(names.size(), " other tensors")});
 }
 
+// The first size of a tensor that the class must have.
+int64_t rows_of(const TensorMap& tensors, const std::string& name, const std::string& where) {
+  const auto found = tensors.find(name);
+  if (found == tensors.end() || found->second.dim() == 0 || found->second.size(0) == 0)
+    throw Error({.what = found == tensors.end() ? "a tensor is missing" : "a tensor has no rows",
+                 .where = where,
+                 .expected = authors_tensor_name(name)});
+  return found->second.size(0);
+}
+
 // Sets what the shapes of the tensors determine.
-void set_from_shapes(CompressorConfig& c, const TensorMap& tensors, const Decoder& decoder) {
+void set_from_shapes(CompressorConfig& c, const TensorMap& tensors, const Decoder& decoder, const std::string& where) {
   if (c.method == "comprexit") {
     auto& own = c.settings.get<ComprexitSettings>();
-    own.gate_width = tensors.at("gate.q.weight").size(0);
-    own.metric_width = tensors.at("cost.proj.weight").size(0);
-    const int64_t states = tensors.at("gate.mix_logits").size(0);
+    own.gate_width = rows_of(tensors, "gate.q.weight", where);
+    own.metric_width = rows_of(tensors, "cost.proj.weight", where);
+    const int64_t states = rows_of(tensors, "gate.mix_logits", where);
     own.top_k_layers = states == decoder.config().layers + 1 ? -1 : states - 1;
     c.projector = tensors.count("projector.0.weight") ? "mlp" : "none";
     return;
   }
-  if (c.method != "sac") c.slots = c.memory_row_count = tensors.at("memory_rows").size(0);
+  if (c.method != "sac") c.slots = c.memory_row_count = rows_of(tensors, "memory_rows", where);
   std::set<std::string> targets;
   for (const auto& [name, tensor] : tensors) {
     if (!name.starts_with("lora.")) continue;
@@ -200,9 +211,13 @@ AuthorsCheckpoint read_authors_checkpoint(const fs::path& folder, const Decoder&
     unknown.resize(std::min<size_t>(count, 8));
     throw Error({.what = cat(count, " unknown tensors: ", join(unknown, ", ")), .where = folder.string()});
   }
-  set_from_shapes(out.config, out.tensors, decoder);
+  set_from_shapes(out.config, out.tensors, decoder, folder.string());
   set_from_fields(out.config, out.fields, ignore, where);
   return out;
+}
+
+bool authors_lack(const CompressorConfig& config, const std::string& name) {
+  return config.method == "sac" && name == "ae_row";
 }
 
 void write_authors_checkpoint(const fs::path& folder, const Compressor& compressor, const Json& given) {
@@ -230,7 +245,7 @@ void write_authors_checkpoint(const fs::path& folder, const Compressor& compress
   }
   TensorMap tensors;
   for (const auto& [name, tensor] : trained_tensors(compressor)) {
-    if (c.method == "sac" && name == "ae_row") continue;  // their class has none
+    if (authors_lack(c, name)) continue;
     const std::string theirs = authors_tensor_name(name);
     if (theirs.empty()) refuse("tensor " + name, "");
     tensors[theirs] = name == "memory_rows" ? tensor.unsqueeze(0)
@@ -256,18 +271,51 @@ void write_authors_checkpoint(const fs::path& folder, const Compressor& compress
   write_json(folder / "config.json", fields);
 }
 
+namespace {
+
+// Settings of a PEFT adapter that change what its tensors mean, beyond one rank and scale for all layers.
+void refuse_other_adapters(const Json& json, const std::string& where) {
+  const auto refuse = [&](const std::string& key, const Json& value, const char* expected) {
+    throw Error({.what = "unsupported kind of LoRA: " + key,
+                 .where = where,
+                 .expected = expected,
+                 .found = excerpt(value.dump())});
+  };
+  for (const auto& [key, value] : json.items()) {
+    const bool unset = value.is_null() || value == false || (value.is_structured() && value.empty());
+    if (key == "use_dora" || key == "fan_in_fan_out" || key == "lora_bias" || key == "use_qalora" ||
+        key == "use_bdlora") {
+      if (!unset) refuse(key, value, "false");
+    } else if (key == "rank_pattern" || key == "alpha_pattern" || key == "modules_to_save" ||
+               key == "trainable_token_indices" || key == "target_parameters" || key == "layer_replication" ||
+               key == "megatron_config" || key == "alora_invocation_tokens" || key == "arrow_config") {
+      if (!unset) refuse(key, value, "none");
+    } else if (key == "bias") {
+      if (value != "none") refuse(key, value, "none");
+    } else if (key == "init_lora_weights" && value.is_string()) {
+      // These move part of the base weights into the adapter: around the plain base model its output is another.
+      static const std::vector<std::string> changing = {"pissa", "olora", "loftq", "corda", "eva"};
+      const std::string name = value.get<std::string>();
+      for (const auto& kind : changing) {
+        if (name.starts_with(kind)) refuse(key, value, "an initialisation that keeps the base weights");
+      }
+    }
+  }
+}
+
+}  // namespace
+
 PeftAdapter read_peft_adapter(const fs::path& folder) {
   const std::string where = (folder / "adapter_config.json").string();
   const Json json = read_json(folder / "adapter_config.json");
   if (json_get<std::string>(json, "peft_type", where) != "LORA")
     throw Error({.what = "not a LoRA adapter", .where = where, .found = json.at("peft_type").dump()});
-  for (const char* key : {"use_dora", "use_rslora", "fan_in_fan_out"}) {
-    if (json.contains(key) && json.at(key) == true)
-      throw Error({.what = cat("unsupported kind of LoRA: ", key), .where = where});
-  }
+  refuse_other_adapters(json, where);
   PeftAdapter out;
   out.lora.rank = json_get<int64_t>(json, "r", where);
   out.lora.alpha = json_get<double>(json, "lora_alpha", where);
+  if (json.value("use_rslora", Json(false)) == true)  // scaled by alpha / sqrt(rank)
+    out.lora.alpha *= std::sqrt(static_cast<double>(out.lora.rank));
   out.lora.dropout = json_get<double>(json, "lora_dropout", where);
   out.lora.targets = json_get<std::vector<std::string>>(json, "target_modules", where);
   const SafetensorsFile file(folder / "adapter_model.safetensors");

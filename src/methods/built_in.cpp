@@ -1,3 +1,4 @@
+#include "precis/methods/beacon.h"
 #include "precis/methods/comprexit.h"
 #include "precis/methods/mean_pool.h"
 #include "precis/methods/memory_tokens.h"
@@ -22,6 +23,7 @@ CompressorRegistry CompressorRegistry::built_in() {
   registry.add("sac", make_method<Sac>, Sac::about());
   registry.add("mean-pool", make_method<MeanPool>, MeanPool::about());
   registry.add("comprexit", make_method<Comprexit>, Comprexit::about());
+  registry.add("beacon", make_method<Beacon>, Beacon::about());
   return registry;
 }
 

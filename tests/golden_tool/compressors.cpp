@@ -8,6 +8,9 @@
 namespace precis::golden {
 namespace {
 
+// Whether the method's chunks are segments.
+bool chunks_are_segments(const CompressorConfig& c) { return c.method == "sac" || c.method == "beacon"; }
+
 // Converts a case's compressor.json to our configuration. Unknown keys are errors.
 CompressorConfig config_of(const Json& json, const std::string& where) {
   CompressorConfig c =
@@ -28,7 +31,9 @@ CompressorConfig config_of(const Json& json, const std::string& where) {
       {"preset", [&](const Json& v) { c.mask.preset = text(v) == "custom" ? "pic" : text(v); }},
       {"ratio", [&](const Json& v) { c.ratio = v.get<int64_t>(); }},
       {"chunk",
-       [&](const Json& v) { (c.method == "sac" ? c.segment_length : c.chunk) = v.is_null() ? 0 : v.get<int64_t>(); }},
+       [&](const Json& v) {
+         (chunks_are_segments(c) ? c.segment_length : c.chunk) = v.is_null() ? 0 : v.get<int64_t>();
+       }},
       {"slots", [&](const Json& v) { c.slots = v; }},
       {"prefix", [&](const Json& v) { c.encoder_bos = yes_no(v.get<int64_t>() > 0); }},
       {"encoder_bos", [&](const Json& v) { c.encoder_bos = yes_no(v); }},
@@ -77,7 +82,7 @@ CompressorConfig config_of(const Json& json, const std::string& where) {
 }
 
 void apply_run(const Json& run, CompressorConfig& c) {
-  if (c.method != "sac")
+  if (!chunks_are_segments(c))
     c.segment_length = run.value("segment_length", static_cast<int64_t>(run.at("context_ids").front().size()));
   if (run.contains("attention")) c.settings.get<SacSettings>().attention = run.at("attention");
   if (run.contains("positions")) c.positions = run.at("positions");

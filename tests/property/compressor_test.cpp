@@ -1,10 +1,12 @@
 // Properties of every compressor: padding and batching do not change results, the decoder stays frozen, one batch can
 // be overfitted, saving and loading is exact.
+#include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
 #include <cmath>
 #include <numbers>
+#include <set>
 
 #include "precis/compress/checkpoint.h"
 #include "precis/config/schema.h"
@@ -162,6 +164,41 @@ TEST_P(EveryCompressor, TheBlockPlanEqualsTheDenseMask) {
 
 INSTANTIATE_TEST_SUITE_P(All, EveryCompressor, ::testing::ValuesIn(testing::compressor_cases()),
                          [](const auto& point) { return point.param.name; });
+
+TEST(Beacons, DrawARatioForEachChunkInTrainingOnly) {
+  const Case mixed{"beacon", {"compressor.method=beacon", "compressor.ratio=[2, 4, 8]"}};
+  const auto compressor = make_compressor(mixed);
+  const TokenBatch context = random_contexts({64});  // four chunks of 16
+  const auto entries = [&](uint64_t seed) {
+    compressor->set_dropout_generator(at::detail::createCPUGenerator(seed));
+    const Memory memory = compressor->compress(context);
+    std::vector<int64_t> counts(4, 0);
+    for (int64_t j = 0; j < memory.entries(); ++j) ++counts[static_cast<size_t>(memory.segments[0][j].item<int64_t>())];
+    return counts;
+  };
+  std::set<std::vector<int64_t>> drawn;
+  for (uint64_t seed = 1; seed <= 8; ++seed) {
+    const auto counts = entries(seed);
+    EXPECT_EQ(counts, entries(seed));
+    for (const int64_t n : counts) EXPECT_TRUE(n == 8 || n == 4 || n == 2) << n;
+    drawn.insert(counts);
+  }
+  EXPECT_GT(drawn.size(), 4u);
+  compressor->eval();
+  EXPECT_EQ(entries(1), (std::vector<int64_t>{8, 8, 8, 8}));
+  compressor->set_ratio(8);
+  EXPECT_EQ(entries(1), (std::vector<int64_t>{2, 2, 2, 2}));
+}
+
+TEST(Beacons, NeedPositionsForTheirMemoryAndOneChunkNotForTheText) {
+  const auto compressor = make_compressor({"beacon", {"compressor.method=beacon", "compressor.ratio=16"}});
+  compressor->eval();
+  const at::NoGradGuard no_gradient;
+  const int64_t positions = compressor->decoder().config().max_positions;
+  EXPECT_EQ(compressor->compress(random_contexts({2 * positions})).lengths[0].item<int64_t>(), 2 * positions / 16);
+  EXPECT_CONTAINS(testing::error_of([&] { compressor->compress(random_contexts({16 * positions})); }),
+                  "more rows than the model has positions");
+}
 
 TEST(Layouts, InterleavedAndAppendedMemoryIsEqualWithEqualPositions) {
   const Case append{"pic", {"compressor.method=pic", "compressor.positions=chunk_end", "compressor.chunk=8"}};

@@ -72,12 +72,12 @@ void write_tiny_model(const fs::path& folder, const Json& changes) {
 
 double larger(double a, double b) { return std::isnan(a) || std::isnan(b) ? NAN : std::max(a, b); }
 
-std::shared_ptr<const Decoder> tiny_decoder(const std::string& device) {
-  static std::map<std::string, std::shared_ptr<const Decoder>> decoders;
-  auto& decoder = decoders[device];
+std::shared_ptr<const Decoder> tiny_decoder(const std::string& device, int64_t positions) {
+  static std::map<std::pair<std::string, int64_t>, std::shared_ptr<const Decoder>> decoders;
+  auto& decoder = decoders[{device, positions}];
   if (!decoder) {
     const TemporaryFolder folder;
-    write_tiny_model(folder.path());
+    write_tiny_model(folder.path(), {{"max_position_embeddings", positions}});
     decoder = load_decoder(folder.path(), "float32", device);
   }
   return decoder;
@@ -139,7 +139,9 @@ const std::vector<CompressorCase>& compressor_cases() {
       {"mean_pool_default", {"compressor.method=mean-pool", "compressor.form=default"}},
       {"comprexit_default",
        {"compressor.method=comprexit", "compressor.form=default", "compressor.comprexit.window=8",
-        "compressor.comprexit.gate_width=16", "compressor.comprexit.metric_width=16"}}};
+        "compressor.comprexit.gate_width=16", "compressor.comprexit.metric_width=16"}},
+      {"beacon", {"compressor.method=beacon"}},
+      {"beacon_append", {"compressor.method=beacon", "compressor.layout=append"}}};
   return cases;
 }
 

@@ -31,7 +31,7 @@ std::filesystem::path smollm2_file();  // models/SmolLM2-135M-Instruct.Q4_1.gguf
 
 // A random Llama decoder as a Hugging Face folder: 2 layers, D 32, 4 heads, 2 kv heads, V 64.
 void write_tiny_model(const std::filesystem::path& folder, const Json& changes = Json::object());
-std::shared_ptr<const Decoder> tiny_decoder(const std::string& device = "cpu");
+std::shared_ptr<const Decoder> tiny_decoder(const std::string& device = "cpu", int64_t positions = 256);
 
 // The message of the Error that `call` throws; fails the test if it throws none.
 std::string error_of(const std::function<void()>& call);

@@ -56,8 +56,8 @@ Config training_config(const std::filesystem::path& run, const std::vector<std::
 TrainResult run_training(const Config& config, uint64_t data_seed, const ProcessGroup& group,
                          const std::string& device) {
   const auto tokenizer = letter_tokenizer();
-  const auto compressor =
-      CompressorRegistry::built_in().make(config.compressor, surroundings_of(tiny_decoder(device), *tokenizer, 3));
+  const auto compressor = CompressorRegistry::built_in().make(
+      config.compressor, surroundings_of(tiny_decoder(device, 1024), *tokenizer, 3));
   const auto data =
       std::make_shared<PassageSet>(passages(data_seed), *tokenizer, config.data, compressor->context_begins_with_bos());
   std::vector<TrainingStage> stages;

@@ -14,6 +14,8 @@
 
 namespace precis {
 
+class Tokenizer;
+
 enum class Task { ae, lm, qa };  // reconstruction, continuation, question answering (methods.md section 7)
 
 // What the decoder reads after the memory. Row r uses the memory of context memory_index[r].
@@ -49,12 +51,20 @@ class Compressor : public torch::nn::Module {
     int64_t bos_id = -1;
     bool adds_bos = false;
     std::string tokenizer_hash;
-    uint64_t seed = 1;  // random seed for the initial values
+    uint64_t seed = 1;                     // random seed for the initial values
+    const Tokenizer* tokenizer = nullptr;  // of the base model, for methods that look at text; outlives the compressor
   };
 
   Compressor(CompressorConfig config, Surroundings surroundings);
 
   virtual Memory compress(const TokenBatch& context) = 0;  // differentiable
+  // Whether segments read the memory of those before them. If so, compress_after is overridden.
+  virtual bool reads_earlier_memory() const { return false; }
+  // The memory of `next` alone, which continues the texts that `before` holds; join_parts joins both. By default
+  // segments never see each other, and only the length of the text before matters.
+  virtual Memory compress_after(const Memory& before, const TokenBatch& next) {
+    return compress({next.ids, next.lengths, before.source_tokens});
+  }
   virtual DecoderInput prompt(const Memory& memory, const TaskTokens& task) const = 0;
   // A method-specific loss over the contexts last compressed: a differentiable scalar, added in training to the mean
   // loss per supervised token. Undefined: none.

@@ -11,6 +11,9 @@ namespace precis {
 std::shared_ptr<LoraSet> make_lora(const LoraConfig& config, const Decoder& decoder, at::Generator generator,
                                    bool bound_by_rank = false);
 
+// Throws Error for an empty context.
+void check_not_empty(const TokenBatch& context);
+
 // Throws Error for an empty context and for one beyond the decoder's positions. The limit applies to the whole context
 // if its memory keeps positions of the text, else to one segment.
 void check_contexts(const TokenBatch& context, const Decoder& decoder, const CompressorConfig& config);

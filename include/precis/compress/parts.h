@@ -5,16 +5,14 @@
 
 namespace precis {
 
-// Appends the memory of each context's next part to that of its text so far. The part's segments are compressed as if
-// they followed that text (keys and values at their own positions, rows renumbered). For every method here this equals
-// compressing the whole text if the text so far ends at a segment boundary, since segments never see each other;
-// otherwise the next part starts a new segment, where the whole text would have filled the last one.
-// `segments_at_once` as in compress_in_parts; 0: all.
+// Appends the memory of each context's next part to that of its text so far, by Compressor::compress_after. This equals
+// compressing the whole text if the text so far ends at a segment boundary; otherwise the next part starts a new
+// segment, where the whole text would have filled the last one. `segments_at_once` as in compress_in_parts; 0: all.
 Memory append(Compressor& compressor, const Memory& memory, const TokenBatch& next, int64_t segments_at_once = 0);
 
 // compressor.compress for contexts of any length in bounded memory. Contexts longer than `segments_at_once` segments
-// are compressed one by one, in parts of that many segments; the result equals compressing all at once, since segments
-// never see each other. Only the memory itself grows.
+// are compressed one by one, in parts of that many segments; the result equals compressing all at once. Only the memory
+// itself grows.
 Memory compress_in_parts(Compressor& compressor, const TokenBatch& contexts, int64_t segments_at_once);
 
 }  // namespace precis

@@ -63,7 +63,8 @@ struct CompressorConfig {
   template <class V>
   void visit(V& v) {
     v("method", method,
-      "compression method: pic, icae, 500x, sac, comprexit, mean-pool or a registered custom method; sets the defaults "
+      "compression method: pic, icae, 500x, sac, comprexit, mean-pool, beacon or a registered custom method; sets the "
+      "defaults "
       "of the other fields");
     v("form", form,
       "also sets the defaults of the other fields; default: what learns best in this library (docs/results.md); "

@@ -27,7 +27,8 @@ Memory stack(const std::vector<Memory>& memories);
 // Context b alone, without padding.
 Memory select_context(const Memory& memory, int64_t b);
 
-// The memory with its content in another dtype.
-Memory with_dtype(const Memory& memory, at::ScalarType dtype);
+// The memory with its content in another dtype, and on another device if given.
+Memory with_dtype(const Memory& memory, at::ScalarType dtype, std::optional<at::Device> device = std::nullopt);
+at::ScalarType dtype_of(const Memory& memory);
 
 }  // namespace precis

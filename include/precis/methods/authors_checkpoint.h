@@ -13,6 +13,9 @@ namespace precis {
 // Their name for one of our trained tensors ("gate.q.weight", "lora.0.q_proj.A"), or "" if their class has none.
 std::string authors_tensor_name(const std::string& name);
 
+// Whether their class lacks a trained tensor of ours (SAC's [AE] row): an import keeps its initial value.
+bool authors_lack(const CompressorConfig& config, const std::string& name);
+
 struct AuthorsCheckpoint {
   CompressorConfig config;  // in our terms
   TensorMap tensors;        // under our names, in our shapes
