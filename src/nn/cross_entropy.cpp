@@ -1,6 +1,5 @@
 #include "precis/nn/cross_entropy.h"
 
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
 
@@ -38,19 +37,12 @@ PRECIS_INLINE void cross_entropy(const Logits<T>& l, int64_t begin, int64_t end)
   }
 }
 
-PRECIS_FOR_EACH_PROCESSOR void cross_entropy_rows(const Logits<float>& l, int64_t begin, int64_t end) {
-  cross_entropy(l, begin, end);
-}
-PRECIS_FOR_EACH_PROCESSOR void cross_entropy_rows(const Logits<c10::BFloat16>& l, int64_t begin, int64_t end) {
-  cross_entropy(l, begin, end);
-}
-
 template <class T>
 double cross_entropy_sum(Tensor& logits, const Tensor& targets, bool gradient) {
   std::vector<double> losses(static_cast<size_t>(logits.size(0)));
   const Logits<T> l{logits.mutable_data_ptr<T>(), targets.const_data_ptr<int64_t>(), losses.data(), logits.size(1),
                     gradient};
-  at::parallel_for(0, logits.size(0), 1, [&](int64_t begin, int64_t end) { cross_entropy_rows(l, begin, end); });
+  for_rows(logits.size(0), 1, [l](int64_t begin, int64_t end) PRECIS_ALWAYS_INLINE { cross_entropy(l, begin, end); });
   return std::accumulate(losses.begin(), losses.end(), 0.0);
 }
 
@@ -59,9 +51,8 @@ double cross_entropy_sum(Tensor& logits, const Tensor& targets, bool gradient) {
 Tensor sum_of_losses(Tensor& logits, const Tensor& targets, bool gradient) {
   const auto dtype = logits.scalar_type();
   if (logits.device().is_cpu() && (dtype == at::kFloat || dtype == at::kBFloat16)) {
-    return torch::tensor(dtype == at::kFloat ? cross_entropy_sum<float>(logits, targets, gradient)
-                                             : cross_entropy_sum<c10::BFloat16>(logits, targets, gradient),
-                         torch::kFloat);
+    const double sum = with_type_of(dtype, [&]<class T>(T) { return cross_entropy_sum<T>(logits, targets, gradient); });
+    return torch::tensor(sum, torch::kFloat);
   }
   Tensor wide = logits.to(torch::kFloat);
   const Tensor target = targets.unsqueeze(1), log_sum = wide.logsumexp(1, true);

@@ -8,6 +8,8 @@
 #endif
 
 #include "precis/core/error.h"
+#include "precis/core/log.h"
+#include "precis/core/strings.h"
 #include "precis/nn/device.h"
 
 namespace precis {
@@ -52,12 +54,16 @@ DeviceGraph::DeviceGraph(at::Device device) {
 }
 
 DeviceGraph::~DeviceGraph() {
-  state_->own.synchronize();
-  c10::cuda::setCurrentCUDAStream(state_->before);
-  if (state_->runs < 2) return;
-  const auto pool = state_->graph.pool();
-  state_->graph.reset();
-  c10::cuda::CUDACachingAllocator::emptyCache(pool);  // releases the graph's memory
+  try {  // a GPU that has failed reports it here again
+    c10::cuda::setCurrentCUDAStream(state_->before);
+    state_->own.synchronize();
+    if (state_->runs < 2) return;
+    const auto pool = state_->graph.pool();
+    state_->graph.reset();
+    c10::cuda::CUDACachingAllocator::emptyCache(pool);  // releases the graph's memory
+  } catch (const std::exception& e) {
+    log::warn(cat("the GPU failed while a recorded graph was released: ", excerpt(e.what(), 200)));
+  }
 }
 
 void DeviceGraph::run(const std::function<void()>& work) {

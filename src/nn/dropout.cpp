@@ -1,7 +1,6 @@
 #include "precis/nn/dropout.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <ATen/Parallel.h>
 #include <torch/types.h>
 
 #include <algorithm>
@@ -24,7 +23,7 @@ PRECIS_INLINE uint64_t mixed(uint64_t z) {
   return z ^ (z >> 31);
 }
 
-PRECIS_FOR_EACH_PROCESSOR void draw_bytes(uint64_t seed, uint64_t bound, uint8_t* bytes, int64_t begin, int64_t end) {
+PRECIS_INLINE void draw_bytes(uint64_t seed, uint64_t bound, uint8_t* bytes, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; ++i) {
     uint64_t byte = 0;
     for (unsigned pair = 0; pair < 4; ++pair) {  // two draws per number
@@ -70,23 +69,6 @@ PRECIS_INLINE void add_dropout(const uint8_t* bytes, const T* from, T* to, int64
   }
 }
 
-PRECIS_FOR_EACH_PROCESSOR void dropout_blocks(const uint8_t* bytes, const uint32_t* from, uint32_t* to, int64_t begin,
-                                              int64_t end) {
-  dropout(bytes, from, to, begin, end);
-}
-PRECIS_FOR_EACH_PROCESSOR void dropout_blocks(const uint8_t* bytes, const uint16_t* from, uint16_t* to, int64_t begin,
-                                              int64_t end) {
-  dropout(bytes, from, to, begin, end);
-}
-PRECIS_FOR_EACH_PROCESSOR void add_dropout_blocks(const uint8_t* bytes, const float* from, float* to, int64_t begin,
-                                                  int64_t end) {
-  add_dropout<uint32_t>(bytes, from, to, begin, end);
-}
-PRECIS_FOR_EACH_PROCESSOR void add_dropout_blocks(const uint8_t* bytes, const c10::BFloat16* from, c10::BFloat16* to,
-                                                  int64_t begin, int64_t end) {
-  add_dropout<uint16_t>(bytes, from, to, begin, end);
-}
-
 // Runs `kernel` over all whole blocks, then over a padded copy of the remaining entries.
 template <class T, class F>
 void for_blocks(const Tensor& mask, const Tensor& x, const Tensor& out, F kernel) {
@@ -94,14 +76,14 @@ void for_blocks(const Tensor& mask, const Tensor& x, const Tensor& out, F kernel
   const auto* from = static_cast<const T*>(x.const_data_ptr());
   auto* to = static_cast<T*>(out.mutable_data_ptr());
   const int64_t whole = x.numel() / block, done = whole * block, rest = x.numel() - done;
-  at::parallel_for(0, whole, 256, [&](int64_t begin, int64_t end) { kernel(bytes, from, to, begin, end); });
+  for_rows(whole, 256, [=](int64_t begin, int64_t end) PRECIS_ALWAYS_INLINE { kernel(bytes, from, to, begin, end); });
   if (rest == 0) return;
   uint8_t last_bytes[block_bytes] = {};
   T last_from[block] = {}, last_to[block] = {};
   std::copy_n(bytes + done / 8, (rest + 7) / 8, last_bytes);
   std::copy_n(from + done, rest, last_from);
   std::copy_n(to + done, rest, last_to);
-  kernel(last_bytes, last_from, last_to, 0, 1);
+  run_kernel([&]() PRECIS_ALWAYS_INLINE { kernel(last_bytes, last_from, last_to, 0, 1); });
   std::copy_n(last_to, rest, to + done);
 }
 
@@ -137,8 +119,8 @@ Tensor dropout_mask(at::IntArrayRef shape, at::Device device, double keep,
   const auto bound = static_cast<uint64_t>(std::llround(keep * 4294967296.0));
   const Tensor mask = torch::empty({(c10::multiply_integers(shape) + 7) / 8}, options.dtype(torch::kByte));
   auto* bytes = mask.mutable_data_ptr<uint8_t>();
-  at::parallel_for(0, mask.numel(), 1024,
-                   [&](int64_t begin, int64_t end) { draw_bytes(seed, bound, bytes, begin, end); });
+  for_rows(mask.numel(), 1024,
+           [=](int64_t begin, int64_t end) PRECIS_ALWAYS_INLINE { draw_bytes(seed, bound, bytes, begin, end); });
   return mask;
 }
 
@@ -147,10 +129,10 @@ Tensor kept(const Tensor& mask, const Tensor& x) {
   check_mask(mask, x);
   const Tensor rows = x.contiguous(), out = torch::empty_like(rows);
   if (rows.element_size() == 4) {
-    for_blocks<uint32_t>(mask, rows, out, [](auto... of) { dropout_blocks(of...); });
+    for_blocks<uint32_t>(mask, rows, out, [](auto... of) PRECIS_ALWAYS_INLINE { dropout(of...); });
   } else {
     check(rows.element_size() == 2, "dropout: entries of 2 or 4 bytes");
-    for_blocks<uint16_t>(mask, rows, out, [](auto... of) { dropout_blocks(of...); });
+    for_blocks<uint16_t>(mask, rows, out, [](auto... of) PRECIS_ALWAYS_INLINE { dropout(of...); });
   }
   return out;
 }
@@ -163,11 +145,10 @@ void add_kept(const Tensor& mask, const Tensor& x, Tensor& to) {
   }
   check_mask(mask, x);
   check(x.is_contiguous() && to.is_contiguous() && to.scalar_type() == dtype, "add_kept: contiguous, of one dtype");
-  if (dtype == at::kFloat) {
-    for_blocks<float>(mask, x, to, [](auto... of) { add_dropout_blocks(of...); });
-  } else {
-    for_blocks<c10::BFloat16>(mask, x, to, [](auto... of) { add_dropout_blocks(of...); });
-  }
+  with_type_of(dtype, [&]<class T>(T) {
+    using Word = std::conditional_t<sizeof(T) == 4, uint32_t, uint16_t>;
+    for_blocks<T>(mask, x, to, [](auto... of) PRECIS_ALWAYS_INLINE { add_dropout<Word>(of...); });
+  });
 }
 
 }  // namespace precis

@@ -1,6 +1,5 @@
 #include "precis/nn/gated_mixture.h"
 
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
 
@@ -58,17 +57,6 @@ PRECIS_INLINE void multiply(const Pass<T>& p, int64_t begin, int64_t end) {
   }
 }
 
-PRECIS_FOR_EACH_PROCESSOR void add_up_some(const Pass<float>& p, int64_t begin, int64_t end) { add_up(p, begin, end); }
-PRECIS_FOR_EACH_PROCESSOR void add_up_some(const Pass<c10::BFloat16>& p, int64_t begin, int64_t end) {
-  add_up(p, begin, end);
-}
-PRECIS_FOR_EACH_PROCESSOR void multiply_some(const Pass<float>& p, int64_t begin, int64_t end) {
-  multiply(p, begin, end);
-}
-PRECIS_FOR_EACH_PROCESSOR void multiply_some(const Pass<c10::BFloat16>& p, int64_t begin, int64_t end) {
-  multiply(p, begin, end);
-}
-
 template <class T>
 void run_as(const States& states, const Tensor& in, int64_t step, bool adds, Tensor& out) {
   std::vector<const T*> rows;
@@ -76,17 +64,16 @@ void run_as(const States& states, const Tensor& in, int64_t step, bool adds, Ten
   const int64_t width = states.front().size(-1);
   const Pass<T> pass{rows.data(), static_cast<int64_t>(rows.size()), width, in.const_data_ptr<float>(),
                      step,        out.mutable_data_ptr<float>()};
-  at::parallel_for(0, states.front().numel() / width, tokens_per_task, [&](int64_t begin, int64_t end) {
-    adds ? add_up_some(pass, begin, end) : multiply_some(pass, begin, end);
-  });
+  for_rows(states.front().numel() / width, tokens_per_task,
+           [pass, adds](int64_t begin, int64_t end)
+               PRECIS_ALWAYS_INLINE { adds ? add_up(pass, begin, end) : multiply(pass, begin, end); });
 }
 
 Tensor run(const States& states, const Tensor& in, int64_t step, bool adds) {
   std::vector<int64_t> shape = states.front().sizes().vec();
   if (!adds) shape.back() = static_cast<int64_t>(states.size());
   Tensor out = torch::empty(shape, torch::kFloat);
-  states.front().scalar_type() == at::kBFloat16 ? run_as<c10::BFloat16>(states, in, step, adds, out)
-                                                : run_as<float>(states, in, step, adds, out);
+  with_type_of(states.front().scalar_type(), [&]<class T>(T) { run_as<T>(states, in, step, adds, out); });
   return out;
 }
 

@@ -2,6 +2,8 @@
 // starts, and fp32 and bf16 arithmetic that the compiler vectorises.
 #pragma once
 
+#include <ATen/Parallel.h>
+#include <c10/core/ScalarType.h>
 #include <c10/util/BFloat16.h>
 
 #include <algorithm>
@@ -19,6 +21,24 @@
 #define PRECIS_INLINE inline PRECIS_ALWAYS_INLINE
 
 namespace precis {
+
+// kernel(arguments...), compiled for each level. The kernel is a lambda marked PRECIS_ALWAYS_INLINE.
+template <class Kernel, class... Arguments>
+PRECIS_FOR_EACH_PROCESSOR void run_kernel(const Kernel& kernel, Arguments... arguments) {
+  kernel(arguments...);
+}
+
+// Runs kernel(begin, end) over ranges of at least `grain` of n rows, on all threads.
+template <class Kernel>
+void for_rows(int64_t n, int64_t grain, const Kernel& kernel) {
+  at::parallel_for(0, n, grain, [&](int64_t begin, int64_t end) { run_kernel(kernel, begin, end); });
+}
+
+// f(T()) for the type T of `dtype`, fp32 or bf16.
+template <class F>
+auto with_type_of(at::ScalarType dtype, const F& f) {
+  return dtype == at::kBFloat16 ? f(c10::BFloat16()) : f(float());
+}
 
 PRECIS_INLINE float widened(float x) { return x; }
 PRECIS_INLINE float widened(c10::BFloat16 x) {

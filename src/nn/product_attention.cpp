@@ -61,13 +61,6 @@ PRECIS_INLINE void softmax_backward(const Rows<T>& r, int64_t begin, int64_t end
   }
 }
 
-PRECIS_FOR_EACH_PROCESSOR void softmax_rows(const Rows<float>& r, int64_t begin, int64_t end, float* buffer) {
-  r.weights == nullptr ? softmax(r, begin, end, buffer) : softmax_backward(r, begin, end);
-}
-PRECIS_FOR_EACH_PROCESSOR void softmax_rows(const Rows<c10::BFloat16>& r, int64_t begin, int64_t end, float* buffer) {
-  r.weights == nullptr ? softmax(r, begin, end, buffer) : softmax_backward(r, begin, end);
-}
-
 template <class T>
 void run(Tensor& scores, const Tensor& weights, const Tensor& mask, int64_t rows, int64_t first) {
   const int64_t keys = scores.size(3), rows_of_batch = scores.size(1) * scores.size(2);
@@ -87,13 +80,15 @@ void run(Tensor& scores, const Tensor& weights, const Tensor& mask, int64_t rows
   }
   at::parallel_for(0, scores.size(0) * rows_of_batch, rows_per_task, [&](int64_t begin, int64_t end) {
     std::vector<float> buffer(static_cast<size_t>(keys));
-    softmax_rows(r, begin, end, buffer.data());
+    const auto kernel = [r](int64_t from, int64_t to, float* space) PRECIS_ALWAYS_INLINE {
+      r.weights == nullptr ? softmax(r, from, to, space) : softmax_backward(r, from, to);
+    };
+    run_kernel(kernel, begin, end, buffer.data());
   });
 }
 
 void run(Tensor& scores, const Tensor& weights, const Tensor& mask, int64_t rows, int64_t first) {
-  scores.scalar_type() == at::kBFloat16 ? run<c10::BFloat16>(scores, weights, mask, rows, first)
-                                        : run<float>(scores, weights, mask, rows, first);
+  with_type_of(scores.scalar_type(), [&]<class T>(T) { run<T>(scores, weights, mask, rows, first); });
 }
 
 double scale_of(const Tensor& q) { return 1 / std::sqrt(static_cast<double>(q.size(3))); }

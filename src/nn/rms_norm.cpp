@@ -1,6 +1,5 @@
 #include "precis/nn/rms_norm.h"
 
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
 
@@ -49,19 +48,6 @@ PRECIS_INLINE void backward(const Rows<T>& r, int64_t begin, int64_t end) {
   }
 }
 
-PRECIS_FOR_EACH_PROCESSOR void forward_rows(const Rows<float>& r, int64_t begin, int64_t end) {
-  forward(r, begin, end);
-}
-PRECIS_FOR_EACH_PROCESSOR void forward_rows(const Rows<c10::BFloat16>& r, int64_t begin, int64_t end) {
-  forward(r, begin, end);
-}
-PRECIS_FOR_EACH_PROCESSOR void backward_rows(const Rows<float>& r, int64_t begin, int64_t end) {
-  backward(r, begin, end);
-}
-PRECIS_FOR_EACH_PROCESSOR void backward_rows(const Rows<c10::BFloat16>& r, int64_t begin, int64_t end) {
-  backward(r, begin, end);
-}
-
 template <class T>
 void run(const Tensor& x, const Tensor& weight, double eps, const Tensor& upstream, Tensor& out, Tensor& scale) {
   const Rows<T> rows{x.const_data_ptr<T>(),
@@ -71,14 +57,13 @@ void run(const Tensor& x, const Tensor& weight, double eps, const Tensor& upstre
                      scale.mutable_data_ptr<float>(),
                      x.size(-1),
                      static_cast<float>(eps)};
-  at::parallel_for(0, x.numel() / x.size(-1), rows_per_task, [&](int64_t begin, int64_t end) {
-    upstream.defined() ? backward_rows(rows, begin, end) : forward_rows(rows, begin, end);
+  for_rows(x.numel() / x.size(-1), rows_per_task, [rows](int64_t begin, int64_t end) PRECIS_ALWAYS_INLINE {
+    rows.upstream != nullptr ? backward(rows, begin, end) : forward(rows, begin, end);
   });
 }
 
 void run(const Tensor& x, const Tensor& weight, double eps, const Tensor& upstream, Tensor& out, Tensor& scale) {
-  x.scalar_type() == at::kBFloat16 ? run<c10::BFloat16>(x, weight, eps, upstream, out, scale)
-                                   : run<float>(x, weight, eps, upstream, out, scale);
+  with_type_of(x.scalar_type(), [&]<class T>(T) { run<T>(x, weight, eps, upstream, out, scale); });
 }
 
 class FrozenRmsNorm : public torch::autograd::Function<FrozenRmsNorm> {

@@ -1,6 +1,5 @@
 #include "precis/nn/rope.h"
 
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
 
@@ -66,20 +65,18 @@ PRECIS_INLINE void rotate_rows(const Head<T>& h) {
   }
 }
 
-PRECIS_FOR_EACH_PROCESSOR void rotate_head(const Head<float>& head) { rotate_rows(head); }
-PRECIS_FOR_EACH_PROCESSOR void rotate_head(const Head<c10::BFloat16>& head) { rotate_rows(head); }
-
 // x [B, H, T, d] with any strides but the last.
 template <class T>
 void rotate_heads(const Tensor& x, const RopeTable& table, float direction, Tensor& out) {
   const int64_t H = x.size(1), rows = x.size(2), d = x.size(3), table_rows = table.cos.size(0) == 1 ? 0 : rows;
   const T *cos = table.cos.const_data_ptr<T>(), *sin = table.sin.const_data_ptr<T>(), *in = x.const_data_ptr<T>();
   T* to = out.mutable_data_ptr<T>();
-  at::parallel_for(0, x.size(0) * H, 1, [&](int64_t begin, int64_t end) {
+  const int64_t batch_step = x.stride(0), head_step = x.stride(1), step = x.stride(2);
+  for_rows(x.size(0) * H, 1, [=](int64_t begin, int64_t end) PRECIS_ALWAYS_INLINE {
     for (int64_t bh = begin; bh < end; ++bh) {
       const int64_t b = bh / H;
-      rotate_head({in + b * x.stride(0) + bh % H * x.stride(1), cos + b * table_rows * d, sin + b * table_rows * d,
-                   to + bh * rows * d, rows, x.stride(2), d / 2, direction});
+      rotate_rows(Head<T>{in + b * batch_step + bh % H * head_step, cos + b * table_rows * d, sin + b * table_rows * d,
+                          to + bh * rows * d, rows, step, d / 2, direction});
     }
   });
 }
@@ -102,8 +99,7 @@ Tensor rotate(const Tensor& x, const RopeTable& table, float direction) {
     return rotate_halves(x, table, direction);
   const Tensor rows = x.stride(-1) == 1 ? x : x.contiguous();
   Tensor out = torch::empty(x.sizes(), x.options());
-  x.scalar_type() == at::kBFloat16 ? rotate_heads<c10::BFloat16>(rows, table, direction, out)
-                                   : rotate_heads<float>(rows, table, direction, out);
+  with_type_of(x.scalar_type(), [&]<class T>(T) { rotate_heads<T>(rows, table, direction, out); });
   return out;
 }
 

@@ -1,6 +1,5 @@
 #include "precis/nn/row_linear.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/record_function.h>
 #include <torch/types.h>
 
@@ -120,19 +119,12 @@ PRECIS_INLINE void outputs(const Product<T>& p, int64_t begin, int64_t end) {
   }
 }
 
-PRECIS_FOR_EACH_PROCESSOR void output_range(const Product<float>& p, int64_t begin, int64_t end) {
-  outputs(p, begin, end);
-}
-PRECIS_FOR_EACH_PROCESSOR void output_range(const Product<c10::BFloat16>& p, int64_t begin, int64_t end) {
-  outputs(p, begin, end);
-}
-
 template <class T>
 void multiply_as(Product<T> p) {
   thread_local std::vector<float> buffer;
   p.x = in_order_of(p.weight, p.x, p.rows, p.in, buffer);
   const int64_t grain = std::max<int64_t>(1, weights_per_task / p.in);
-  at::parallel_for(0, p.out, grain, [&](int64_t begin, int64_t end) { output_range(p, begin, end); });
+  for_rows(p.out, grain, [p](int64_t begin, int64_t end) PRECIS_ALWAYS_INLINE { outputs(p, begin, end); });
 }
 
 template <class T>
@@ -153,15 +145,6 @@ PRECIS_INLINE void attend(const float* q, const T* keys, const T* values, int64_
   }
 }
 
-PRECIS_FOR_EACH_PROCESSOR void attend_as(const float* q, const float* k, const float* v, int64_t entries, int64_t d,
-                                         float scale, float* scores, float* out) {
-  attend(q, k, v, entries, d, scale, scores, out);
-}
-PRECIS_FOR_EACH_PROCESSOR void attend_as(const float* q, const c10::BFloat16* k, const c10::BFloat16* v,
-                                         int64_t entries, int64_t d, float scale, float* scores, float* out) {
-  attend(q, k, v, entries, d, scale, scores, out);
-}
-
 }  // namespace
 
 RowWeight::RowWeight(Tensor weight, const Tensor& bias)
@@ -174,11 +157,9 @@ RowWeight::RowWeight(Tensor weight, const Tensor& bias)
 void RowWeight::multiply(const float* x, int64_t rows, float* y, bool add) const {
   RECORD_FUNCTION("precis::row_linear", seen_by_profilers(x, rows));
   const float* bias = bias_.defined() ? bias_.const_data_ptr<float>() : nullptr;
-  if (weight_.scalar_type() == at::kBFloat16) {
-    multiply_as<c10::BFloat16>({weight_.const_data_ptr<c10::BFloat16>(), bias, x, y, in(), out(), rows, add});
-  } else {
-    multiply_as<float>({weight_.const_data_ptr<float>(), bias, x, y, in(), out(), rows, add});
-  }
+  with_type_of(weight_.scalar_type(), [&]<class T>(T) {
+    multiply_as<T>({weight_.const_data_ptr<T>(), bias, x, y, in(), out(), rows, add});
+  });
 }
 
 std::vector<c10::IValue> RowWeight::seen_by_profilers(const float* x, int64_t rows) const {
@@ -191,15 +172,12 @@ Tensor reference_row_linear(const Tensor& x, const Tensor& weight, const Tensor&
 
 void attend_one_row(const float* q, at::ScalarType dtype, const void* keys, const void* values, int64_t entries,
                     int64_t head_dim, float scale, float* scores, float* out) {
-  if (dtype == at::kBFloat16) {
+  with_type_of(dtype, [&]<class T>(T) {
     thread_local std::vector<float> buffer;
-    attend_as(in_order_of(static_cast<const c10::BFloat16*>(keys), q, 1, head_dim, buffer),
-              static_cast<const c10::BFloat16*>(keys), static_cast<const c10::BFloat16*>(values), entries, head_dim,
-              scale, scores, out);
-  } else {
-    attend_as(q, static_cast<const float*>(keys), static_cast<const float*>(values), entries, head_dim, scale, scores,
-              out);
-  }
+    const T *k = static_cast<const T*>(keys), *v = static_cast<const T*>(values);
+    const float* ordered = in_order_of(k, q, 1, head_dim, buffer);
+    run_kernel([=]() PRECIS_ALWAYS_INLINE { attend(ordered, k, v, entries, head_dim, scale, scores, out); });
+  });
 }
 
 }  // namespace precis

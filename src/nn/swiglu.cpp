@@ -1,6 +1,5 @@
 #include "precis/nn/swiglu.h"
 
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
 
@@ -54,28 +53,19 @@ PRECIS_INLINE void backward(const Rows<T>& r, int64_t begin, int64_t end) {
   }
 }
 
-PRECIS_FOR_EACH_PROCESSOR void forward_rows(const Rows<float>& r, int64_t begin, int64_t end) {
-  forward(r, begin, end);
-}
-PRECIS_FOR_EACH_PROCESSOR void forward_rows(const Rows<c10::BFloat16>& r, int64_t begin, int64_t end) {
-  forward(r, begin, end);
-}
-PRECIS_FOR_EACH_PROCESSOR void backward_rows(const Rows<float>& r, int64_t begin, int64_t end) {
-  backward(r, begin, end);
-}
-PRECIS_FOR_EACH_PROCESSOR void backward_rows(const Rows<c10::BFloat16>& r, int64_t begin, int64_t end) {
-  backward(r, begin, end);
-}
-
 template <class T>
 void run(const Tensor& gate_up, const Tensor& upstream, Tensor& out) {
   const int64_t width = gate_up.size(-1) / 2;
   const Rows<T> rows{gate_up.const_data_ptr<T>(), upstream.defined() ? upstream.const_data_ptr<T>() : nullptr,
                      out.mutable_data_ptr<T>(), width};
-  at::parallel_for(0, gate_up.numel() / (2 * width), std::max<int64_t>(1, entries_per_task / width),
-                   [&](int64_t begin, int64_t end) {
-                     upstream.defined() ? backward_rows(rows, begin, end) : forward_rows(rows, begin, end);
-                   });
+  for_rows(gate_up.numel() / (2 * width), std::max<int64_t>(1, entries_per_task / width),
+           [rows](int64_t begin, int64_t end) PRECIS_ALWAYS_INLINE {
+             rows.upstream != nullptr ? backward(rows, begin, end) : forward(rows, begin, end);
+           });
+}
+
+void run(const Tensor& gate_up, const Tensor& upstream, Tensor& out) {
+  with_type_of(gate_up.scalar_type(), [&]<class T>(T) { run<T>(gate_up, upstream, out); });
 }
 
 class SwiGlu : public torch::autograd::Function<SwiGlu> {
@@ -86,7 +76,7 @@ class SwiGlu : public torch::autograd::Function<SwiGlu> {
     std::vector<int64_t> shape = gate_up.sizes().vec();
     shape.back() /= 2;
     Tensor out = torch::empty(shape, gate_up.options());
-    gate_up.scalar_type() == at::kBFloat16 ? run<c10::BFloat16>(gate_up, {}, out) : run<float>(gate_up, {}, out);
+    run(gate_up, {}, out);
     return out;
   }
 
@@ -94,7 +84,7 @@ class SwiGlu : public torch::autograd::Function<SwiGlu> {
                                                  torch::autograd::variable_list upstream) {
     const Tensor gate_up = context->get_saved_variables()[0], by = upstream[0].contiguous();
     Tensor out = torch::empty_like(gate_up);
-    gate_up.scalar_type() == at::kBFloat16 ? run<c10::BFloat16>(gate_up, by, out) : run<float>(gate_up, by, out);
+    run(gate_up, by, out);
     return {out};
   }
 };

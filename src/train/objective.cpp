@@ -5,6 +5,7 @@
 #include "precis/compress/prompt.h"
 #include "precis/core/error.h"
 #include "precis/core/random.h"
+#include "precis/nn/divergence.h"
 
 namespace precis {
 
@@ -63,22 +64,15 @@ DecoderInput teacher_input(const Decoder& decoder, const TokenBatch& context, co
 
 LossSum distillation_loss(const Decoder& decoder, const DecoderInput& input, const TokenBatch& context,
                           const TaskTokens& task, int64_t bos_id, const ObjectiveConfig& config) {
-  const double T = config.distill_temperature;
-  Tensor kept, teacher;  // the teacher's top-k tokens and their probabilities at temperature T
+  Tensor teacher;
   {
     const at::NoGradGuard frozen;
-    Tensor logits =
-        decoder.logits(supervised_rows(decoder, teacher_input(decoder, context, task, bos_id))).to(torch::kFloat) / T;
-    if (config.distill_top_k > 0 && config.distill_top_k < logits.size(-1))
-      std::tie(logits, kept) = logits.topk(config.distill_top_k);
-    teacher = logits.softmax(-1);
+    teacher = supervised_rows(decoder, teacher_input(decoder, context, task, bos_id));
   }
   const Tensor rows = supervised_rows(decoder, input);
   check(rows.size(0) == teacher.size(0), "distillation: teacher and student need the same supervised tokens");
-  Tensor student = (decoder.logits(rows).to(torch::kFloat) / T).log_softmax(-1);
-  if (kept.defined()) student = student.gather(-1, kept);
-  const Tensor sum = torch::xlogy(teacher, teacher).sum() - (teacher * student).sum();
-  return {sum * (T * T), static_cast<double>(rows.size(0))};
+  return {linear_divergence_sum(rows, teacher, decoder.classifier(), config.distill_temperature, config.distill_top_k),
+          static_cast<double>(rows.size(0))};
 }
 
 }  // namespace precis

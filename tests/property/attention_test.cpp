@@ -12,6 +12,7 @@
 #include "precis/mask/mask_spec.h"
 #include "precis/methods/transmission.h"
 #include "precis/nn/cross_entropy.h"
+#include "precis/nn/divergence.h"
 #include "precis/nn/dropout.h"
 #include "precis/nn/gated_mixture.h"
 #include "precis/nn/linear.h"
@@ -413,6 +414,18 @@ TEST(Reference, TheGateFoldedAndLiteral) {
   const auto both = [](const GateOutput& out) { return torch::cat({out.x, out.gate}, -1); };
   expect_matches_reference([&] { return both(gate.forward(states)); },
                            [&] { return both(gate.forward_literal(states)); }, leaves, 1e-5);
+}
+
+TEST(Reference, LinearDivergenceInBlocksOfAnySize) {
+  const Tensor rows = torch::randn({7, 8}).requires_grad_(), teacher = torch::randn({7, 8}),
+               weight = torch::randn({50, 8});
+  for (const int64_t top_k : {0, 5}) {
+    for (const int64_t block : {1, 3, 64}) {
+      expect_matches_reference([&] { return linear_divergence_sum(rows, teacher, weight, 2.5, top_k, block); },
+                               [&] { return reference_linear_divergence_sum(rows, teacher, weight, 2.5, top_k); },
+                               {rows}, 2e-4);
+    }
+  }
 }
 
 TEST(Reference, LinearCrossEntropyInBlocksOfAnySize) {
