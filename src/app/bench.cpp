@@ -26,6 +26,7 @@ void run_bench(const Config& config, const std::string& trace, const CompressorR
   require_set(config, {"model.path"});
   const std::vector<BenchTask> tasks = bench_tasks(config, registry);
   if (!trace.empty()) make_folder(trace);
+  const InterruptGuard stops_between_measurements;
   Progress progress("bench", static_cast<double>(tasks.size()), "measurements");
   for (size_t i = 0; i < tasks.size(); ++i) {
     if (interrupted()) throw Error({.what = "interrupted"}, Error::Kind::interrupted);

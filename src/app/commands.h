@@ -14,7 +14,7 @@ namespace precis {
 
 // Selects a trained compressor and its model.
 struct RunOptions {
-  std::string compressor, model, dtype = "auto", decode_dtype = "same", device = "cpu";
+  std::string compressor, checkpoint, model, dtype, decode_dtype, device = "cpu";  // empty dtypes: the run's own
   int64_t threads = 0, ratio = 0;
 };
 
@@ -75,6 +75,7 @@ struct GenerateCommand {
   std::vector<std::string> memories, texts, stops;
   std::string prompt, question;
   GenerateOptions options;
+  int64_t segments_at_once = 16;
   bool each = false, json = false;
 };
 void run_generate(const GenerateCommand& command, const CompressorRegistry& registry);

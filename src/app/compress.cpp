@@ -21,6 +21,7 @@
 #include "precis/memory/memory_blocks.h"
 #include "precis/memory/memory_file.h"
 #include "precis/text/tokenizer.h"
+#include "precis/text/utf8.h"
 
 namespace precis {
 namespace fs = std::filesystem;
@@ -81,9 +82,11 @@ class Work {
     if (appends) {
       before = load_memory(command_.append);
       require_made_by(*before, *run_.compressor, hash_, command_.append);
+      before->memory = with_dtype(before->memory, run_.decoder->dtype(), run_.decoder->device());
     }
     const std::string text =
         command_.text == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {}) : read_file(command_.text);
+    require_utf8(text, command_.text);
     if (trim(text).empty()) throw Error({.what = "empty text", .where = command_.text});
     const TokenBatch tokens = token_batch({appends ? run_.tokenizer->encode(text) : ids_of(text)});
     const c10::InferenceMode inference;
@@ -96,6 +99,7 @@ class Work {
     make_folder(command_.out);
     const FolderLock lock(command_.out);
     std::vector<Document> documents = read_documents(command_);
+    const InterruptGuard stops_between_batches;
     Progress progress("compress", static_cast<double>(documents.size()), "documents");
     std::vector<const Document*> waiting;
     std::vector<TokenIds> ids;
@@ -124,12 +128,19 @@ class Work {
     return context_ids(*run_.tokenizer, run_.config.data, text, run_.compressor->context_begins_with_bos());
   }
 
-  // Whether a valid memory file of this text and compressor exists.
+  at::ScalarType stored_dtype() const {
+    return command_.store.empty() ? run_.decoder->dtype()
+                                  : (command_.store == "bfloat16" ? torch::kBFloat16 : torch::kFloat);
+  }
+
+  // Whether a valid memory file of this text, compressor, ratio and dtype exists.
   bool is_done(const Document& document, const TokenIds& ids) const {
     if (!fs::exists(document.file)) return false;
     try {
       const MemoryFile file = load_memory(document.file);
-      return file.compressor_hash == hash_ && file.source_hash == source_hash(torch::tensor(ids, torch::kLong));
+      const bool same_dtype = dtype_of(file.memory) == stored_dtype();
+      return file.compressor_hash == hash_ && file.memory.origin.ratio == run_.compressor->ratio() && same_dtype &&
+             file.source_hash == source_hash(torch::tensor(ids, torch::kLong));
     } catch (const Error& e) {
       log::warn(cat(e.what(), "; compressing again"));
       return false;
@@ -151,7 +162,7 @@ class Work {
     MemoryFile file{memory, source, hash_};
     double error = 0;
     if (!command_.store.empty()) {
-      file.memory = with_dtype(memory, command_.store == "bfloat16" ? torch::kBFloat16 : torch::kFloat);
+      file.memory = with_dtype(memory, stored_dtype());
       error = relative_error(memory, file.memory);
     }
     save_memory(document.file, file);

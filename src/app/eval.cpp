@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 
 #include "commands.h"
@@ -20,13 +21,21 @@ void run_eval(const Config& config, const CompressorRegistry& registry, bool jso
   make_folder(config.run.dir);
   const FolderLock lock(config.run.dir);
   const Workspace workspace = open_workspace(config);
-  const Report report = evaluate(config, registry, workspace.decoder, *workspace.tokenizer);
-  write_report(config.run.dir, report);
+  const Report report = evaluate(config, registry, workspace.decoder, *workspace.tokenizer,
+                                 [&](const Report& so_far) { write_report(config.run.dir, so_far); });
   const Json whole = report_json(report);
   if (json) {
     for (const Json& row : whole.at("rows")) std::printf("%s\n", row.dump().c_str());
   } else {
     std::fputs(report_markdown(whole).c_str(), stdout);
+  }
+  const auto failed =
+      std::count_if(report.rows.begin(), report.rows.end(), [](const ReportRow& row) { return !row.failures.empty(); });
+  if (failed > 0) {
+    throw Error({.what = cat(failed, " of ", report.rows.size(), " rows failed"),
+                 .where = (std::filesystem::path(config.run.dir) / "report.md").string(),
+                 .hint = "the report has their reasons"},
+                Error::Kind::failed_check);
   }
   const double em = whole.at("rows").at(0).value("em_percent", 0.0);
   if (em < config.eval.target_em) {

@@ -1,5 +1,4 @@
 #include "precis/model/generate.h"
-#include "precis/compress/made_by.h"
 
 #include <c10/core/InferenceMode.h>
 
@@ -7,7 +6,8 @@
 #include <iostream>
 
 #include "commands.h"
-#include "precis/compress/checkpoint.h"
+#include "precis/compress/made_by.h"
+#include "precis/compress/parts.h"
 #include "precis/core/error.h"
 #include "precis/core/file.h"
 #include "precis/core/strings.h"
@@ -16,6 +16,7 @@
 #include "precis/memory/memory_file.h"
 #include "precis/text/stop_text.h"
 #include "precis/text/tokenizer.h"
+#include "precis/text/utf8.h"
 
 namespace precis {
 namespace {
@@ -26,11 +27,13 @@ Memory read_memories(const GenerateCommand& command, const OpenRun& run) {
   for (const auto& path : command.memories) {
     MemoryFile file = load_memory(path);
     require_made_by(file, *run.compressor, hash, path);
-    memories.push_back(with_dtype(file.memory, run.decoder->dtype()));
+    memories.push_back(with_dtype(file.memory, run.decoder->dtype(), run.decoder->device()));
   }
   for (const auto& path : command.texts) {
-    memories.push_back(run.compressor->compress(token_batch(
-        {context_ids(*run.tokenizer, run.config.data, read_file(path), run.compressor->context_begins_with_bos())})));
+    const std::string text = read_file(path);
+    require_utf8(text, path);
+    const TokenIds ids = context_ids(*run.tokenizer, run.config.data, text, run.compressor->context_begins_with_bos());
+    memories.push_back(compress_in_parts(*run.compressor, token_batch({ids}), command.segments_at_once));
   }
   return command.each ? stack(memories) : concatenate(memories, *run.decoder);
 }
@@ -80,17 +83,17 @@ void run_generate(const GenerateCommand& command, const CompressorRegistry& regi
   const c10::InferenceMode inference;
   const OpenRun run = open_run(command.run, registry);
   const Memory memory = read_memories(command, run);
-  const std::string prompt = command.question.empty()
-                                 ? command.prompt
-                                 : fill_template(run.config.data.query_template, "", command.question, "");
+  const TokenIds query_ids = command.question.empty() ? run.tokenizer->encode(command.prompt, true)
+                                                      : encode_template(*run.tokenizer, run.config.data.query_template,
+                                                                        {.question = command.question});
   std::vector<std::string> stops = command.stops;
   if (!command.question.empty() && run.config.data.answer_end == "newline") stops.push_back("\n");
   const int64_t B = memory.contexts();
-  const TokenBatch query =
-      token_batch(std::vector<TokenIds>(static_cast<size_t>(B), run.tokenizer->encode(prompt, true)));
+  const TokenBatch query = token_batch(std::vector<TokenIds>(static_cast<size_t>(B), query_ids));
   const TaskTokens task{Task::qa, query.ids, query.lengths, {}, torch::arange(B)};
   GenerateOptions options = command.options;
   options.end_ids = run.tokenizer->end_ids;
+  options.vocabulary = run.tokenizer->vocabulary_size();
   const bool stream = !command.json && B == 1;
   std::vector<Answer> answers(static_cast<size_t>(B), Answer(*run.tokenizer, stops, stream));
   GenerateSeconds seconds;

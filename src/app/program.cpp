@@ -1,9 +1,15 @@
 #include "precis/app/program.h"
 
 #include <c10/util/Exception.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cmath>
+#include <csignal>
 #include <cstdio>
+#include <cstring>
 
 #include "commands.h"
 #include "precis/config/schema.h"
@@ -131,15 +137,47 @@ class CommandLine {
   }
 
   static void add_dtype(CLI::App& command, RunOptions& o) {
-    command.add_option("--dtype", o.dtype, "dtype of the model's weights")
+    command.add_option("--dtype", o.dtype, "dtype of the model's weights; default: that of the run, else auto")
         ->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
+  }
+
+  static void add_checkpoint(CLI::App& command, RunOptions& o) {
+    command.add_option("--checkpoint", o.checkpoint,
+                       "last, best (of train.keep_best) or a step of the run; default: its export");
+  }
+
+  // Numbers between both; not NaN, which CLI11's range lets through.
+  static CLI::Validator range(double low, double high) {
+    const std::string about = cat(low, " to ", high);
+    return CLI::Validator(
+        [=](const std::string& text) {
+          double value = NAN;
+          return CLI::detail::lexical_cast(text, value) && value >= low && value <= high ? "" : "expected " + about;
+        },
+        about);
+  }
+
+  // A list of words, each taken as it is: CLI11 would read "[x]" as a list of its own.
+  static CLI::Option* add_list(CLI::App& command, const std::string& name, std::vector<std::string>& words,
+                               const std::string& about) {
+    return command.add_option(name, words, about)->allow_extra_args(false);
+  }
+
+  static void add_segments_at_once(CLI::App& command, int64_t& value) {
+    command
+        .add_option("--segments-at-once", value,
+                    "segments to compress at once; bounds memory in use, does not change the result")
+        ->check(CLI::Range(1, 1 << 20));
   }
 
   static void add_run_options(CLI::App& command, RunOptions& o) {
     command.add_option("--compressor", o.compressor, "run folder or exported compressor")->required();
     command.add_option("--model", o.model, "base model of the compressor; default: the model of its run");
+    add_checkpoint(command, o);
     add_dtype(command, o);
-    command.add_option("--decode-dtype", o.decode_dtype, "dtype of the weights for token-by-token decoding")
+    command
+        .add_option("--decode-dtype", o.decode_dtype,
+                    "dtype of the weights for token-by-token decoding; default: that of the run")
         ->check(CLI::IsMember({"same", "bfloat16"}));
     command.add_option("--device", o.device, "device: cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}));
     command
@@ -163,10 +201,7 @@ class CommandLine {
     command.add_option("--store", c.store, "dtype of the stored memory; default: as computed")
         ->check(CLI::IsMember({"float32", "bfloat16"}));
     command.add_option("--batch", c.batch, "with --jsonl: documents per batch")->check(CLI::Range(1, 65536));
-    command
-        .add_option("--segments-at-once", c.segments_at_once,
-                    "segments to compress at once; bounds memory in use, does not change the result")
-        ->check(CLI::Range(1, 1 << 20));
+    add_segments_at_once(command, c.segments_at_once);
     command.add_flag("--json", c.json, "print a JSON line per memory file");
   }
 
@@ -175,21 +210,22 @@ class CommandLine {
     CLI::App& command =
         add("generate", "generate text from memories and a prompt", [this] { run_generate(generate_, registry_); });
     add_run_options(command, c.run);
-    command.add_option("--memory", c.memories, "memory files, concatenated in the given order");
-    command.add_option("--text", c.texts, "text files to compress, instead of memory files");
+    add_list(command, "--memory", c.memories, "memory files, concatenated in the given order");
+    add_list(command, "--text", c.texts, "text files to compress, instead of memory files");
+    add_segments_at_once(command, c.segments_at_once);
     command.add_flag("--each", c.each, "answer from each memory separately, in one batch");
-    command.add_option("--prompt", c.prompt, "text after the memory, without a template");
+    command.add_option("--prompt", c.prompt,
+                       "text after the memory, without a template; special tokens' names are parsed");
     command.add_option("--question", c.question, "question, inserted into the query template of the training run");
     command.add_option("--max-new-tokens", c.options.max_new_tokens, "maximum number of new tokens")
         ->check(CLI::Range(1, 1 << 20));
-    command.add_option("--temperature", c.options.temperature, "sampling temperature; 0: greedy")
-        ->check(CLI::Range(0.0, 100.0));
+    command.add_option("--temperature", c.options.temperature, "sampling temperature; 0: greedy")->check(range(0, 100));
     command.add_option("--top-k", c.options.top_k, "sample from the k most likely tokens; 0: all")
         ->check(CLI::Range(0, 1 << 24));
     command.add_option("--top-p", c.options.top_p, "sample from the most likely tokens with this total probability")
-        ->check(CLI::Range(0.0, 1.0));
+        ->check(range(0, 1));
     command.add_option("--seed", c.options.seed, "random seed for sampling");
-    command.add_option("--stop", c.stops, "stop texts, not included in the answer");
+    add_list(command, "--stop", c.stops, "stop texts, not included in the answer");
     command.add_flag("--json", c.json, "print a JSON line with the text and its cost instead of streaming");
   }
 
@@ -220,6 +256,7 @@ class CommandLine {
     command.add_option("--attention", attention_.text,
                        "text file; show how a run's memory rows attend over it, by layer");
     command.add_flag("--untrained", attention_.untrained, "with --attention: before training");
+    add_checkpoint(command, attention_.run);
     command.add_option("--model", attention_.run.model, "with --attention: base model, if the run's path has changed");
     command.add_flag("--json", json_, "print JSON on one line");
   }
@@ -259,7 +296,7 @@ class CommandLine {
   void add_train_tokenizer() {
     CLI::App& command = add("train-tokenizer", "train a SentencePiece tokenizer (byte-pair encoding) on text",
                             [this] { run_train_tokenizer(train_tokenizer_); });
-    command.add_option("sources", train_tokenizer_.sources, "files, folders or globs, as for precis prepare")
+    add_list(command, "sources", train_tokenizer_.sources, "files, folders or globs, as for precis prepare")
         ->required();
     command.add_option("--out", train_tokenizer_.out, "folder to create: tokenizer.model, tokenizer_config.json")
         ->required();
@@ -288,9 +325,8 @@ class CommandLine {
   void add_prepare() {
     PrepareCommand& c = prepare_;
     CLI::App& command = add("prepare", "tokenise a text corpus for training", [this] { run_prepare(prepare_); });
-    command
-        .add_option("sources", c.options.sources,
-                    "text, Markdown or jsonl files (.gz, .xz, .zst), tar archives of them, folders, globs")
+    add_list(command, "sources", c.options.sources,
+             "text, Markdown or jsonl files (.gz, .xz, .zst), tar archives of them, folders, globs")
         ->required();
     command.add_option("--tokenizer", c.tokenizer, "tokenizer file or folder, or GGUF file")->required();
     command.add_option("--out", c.out, "folder for the shards; resumes an interrupted run")->required();
@@ -319,7 +355,7 @@ class CommandLine {
     add_dtype(command, c.run);
     command.add_option("--config", c.config_file,
                        "with --from peft: configuration of the compressor around the adapter");
-    command.add_option("--ignore", c.ignore, "with --from comprexit: unknown fields to ignore");
+    add_list(command, "--ignore", c.ignore, "with --from comprexit: unknown fields to ignore");
   }
 
   void add_export() {
@@ -331,6 +367,7 @@ class CommandLine {
         ->required()
         ->check(CLI::IsMember({"comprexit", "peft"}));
     command.add_option("--out", c.out, "folder to create")->required();
+    add_checkpoint(command, c.run);
     command.add_option("--model", c.run.model, "base model; default: the model of its run");
     add_dtype(command, c.run);
   }
@@ -353,9 +390,23 @@ class CommandLine {
   ExportCommand export_;
 };
 
-int report_error(const std::exception& e, int code) {
-  std::fprintf(stderr, "precis: %s\n", e.what());
+int report_error(const std::string& message, int code) {
+  std::fprintf(stderr, "precis: %s\n", to_valid_utf8(message).c_str());
   return code;
+}
+
+// A file that is opened later must not take the place of a closed standard stream.
+void open_standard_streams() {
+  for (int descriptor = 0; descriptor <= 2; ++descriptor) {
+    if (::fcntl(descriptor, F_GETFD) < 0) ::open("/dev/null", descriptor == 0 ? O_RDONLY : O_WRONLY);
+  }
+}
+
+// Output that cannot be written is an error, for instance on a full disk.
+void flush_output() {
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+    throw Error({.what = "cannot write the output", .where = "standard output", .found = std::strerror(errno)},
+                Error::Kind::resources);
 }
 
 // "precis-train ..." is "precis train ...".
@@ -369,25 +420,28 @@ std::vector<std::string> words_of(int argc, char** argv) {
 }  // namespace
 
 int run_program(int argc, char** argv, const CompressorRegistry& registry) {
+  open_standard_streams();
   install_interrupt_handlers();
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error of the write
   try {
-    return CommandLine(registry).run(words_of(argc, argv));
+    const int code = CommandLine(registry).run(words_of(argc, argv));
+    flush_output();
+    return code;
   } catch (const Error& e) {
-    return report_error(e, e.exit_code());
-  } catch (const std::bad_alloc& e) {
-    return report_error(e, 3);
+    std::fflush(stdout);
+    return report_error(e.what(), e.exit_code());
+  } catch (const std::bad_alloc&) {
+    return report_error("out of memory", 3);
   } catch (const c10::Error& e) {
     const std::string message = e.what_without_backtrace();
     const bool out_of_memory = message.find("can't allocate memory") != std::string::npos ||
                                message.find("out of memory") != std::string::npos;
-    std::fprintf(stderr, "precis: %s: %s\n", out_of_memory ? "out of memory" : "internal error",
-                 excerpt(message, 400).c_str());
-    return out_of_memory ? 3 : 1;
+    return report_error(cat(out_of_memory ? "out of memory: " : "internal error: ", excerpt(message, 400)),
+                        out_of_memory ? 3 : 1);
   } catch (const std::filesystem::filesystem_error& e) {
-    return report_error(e, 2);
+    return report_error(e.what(), 2);
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "precis: internal error: %s\n", e.what());
-    return 1;
+    return report_error(cat("internal error: ", e.what()), 1);
   }
 }
 

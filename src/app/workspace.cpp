@@ -1,6 +1,8 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
+#include <cstdlib>
+
 #include "commands.h"
 #include "precis/compress/checkpoint.h"
 #include "precis/config/schema.h"
@@ -8,13 +10,15 @@
 #include "precis/core/log.h"
 #include "precis/core/strings.h"
 #include "precis/text/tokenizer.h"
+#include "precis/train/run_folder.h"
 
 namespace precis {
 
 void set_up_libtorch(const RunConfig& run) {
   if (run.threads > 0) at::set_num_threads(static_cast<int>(run.threads));
   if (run.deterministic) {
-    at::globalContext().setDeterministicAlgorithms(true, true);
+    ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);  // cuBLAS asks for it; read when its first handle is made
+    at::globalContext().setDeterministicAlgorithms(true, false);  // an operation without such an algorithm is an error
     at::globalContext().setDeterministicFillUninitializedMemory(false);
   }
 }
@@ -44,14 +48,15 @@ OpenRun open_run(const RunOptions& options, const CompressorRegistry& registry) 
                  .where = options.compressor,
                  .expected = "--model PATH"});
   }
-  run.config.model.dtype = options.dtype;
-  run.config.model.decode_dtype = options.decode_dtype;
+  if (!options.dtype.empty()) run.config.model.dtype = options.dtype;
+  if (!options.decode_dtype.empty()) run.config.model.decode_dtype = options.decode_dtype;
   run.config.model.device = options.device;
   run.config.run.threads = options.threads;
   Workspace workspace = open_workspace(run.config);
   run.decoder = workspace.decoder;
   run.tokenizer = std::move(workspace.tokenizer);
-  run.compressor = load_compressor(folder, registry, run.decoder, *run.tokenizer);
+  run.compressor = load_compressor(options.checkpoint.empty() ? folder : find_checkpoint(folder, options.checkpoint),
+                                   registry, run.decoder, *run.tokenizer);
   if (options.ratio > 0) run.compressor->set_ratio(options.ratio);
   return run;
 }

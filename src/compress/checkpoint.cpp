@@ -100,20 +100,11 @@ void save_compressor(const fs::path& folder, const Compressor& compressor) {
 
 Compressor::Surroundings surroundings_of(std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer,
                                          uint64_t seed) {
-  return {std::move(decoder), tokenizer.bos_id, tokenizer.adds_bos, tokenizer.hash(), seed};
+  return {std::move(decoder), tokenizer.bos_id, tokenizer.adds_bos, tokenizer.hash(), seed, &tokenizer};
 }
 
-std::shared_ptr<Compressor> load_compressor(const fs::path& path, const CompressorRegistry& registry,
-                                            std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer) {
-  const fs::path folder = fs::exists(path / "compressor" / "compressor.json") ? path / "compressor" : path;
-  if (!fs::exists(folder / "compressor.json")) {
-    throw Error({.what = "no trained compressor here",
-                 .where = path.string(),
-                 .expected = "a finished run folder or an exported compressor",
-                 .hint = fs::exists(path / "checkpoints")
-                             ? "this run is not finished; run precis train again to resume it"
-                             : ""});
-  }
+void require_trained_around(const fs::path& folder, const std::string& base_fingerprint,
+                            const std::string& tokenizer_hash) {
   const std::string where = (folder / "compressor.json").string();
   const Json json = read_json(folder / "compressor.json");
   if (const auto version = json_get<int>(json, "format_version", where); version != format_version) {
@@ -128,8 +119,24 @@ std::shared_ptr<Compressor> load_compressor(const fs::path& path, const Compress
                    .expected = ours + " (given now)",
                    .found = theirs + " (trained with)"});
   };
-  must_equal("base_fingerprint", "base model", decoder->fingerprint());
-  must_equal("tokenizer_hash", "tokenizer", tokenizer.hash());
+  must_equal("base_fingerprint", "base model", base_fingerprint);
+  must_equal("tokenizer_hash", "tokenizer", tokenizer_hash);
+}
+
+std::shared_ptr<Compressor> load_compressor(const fs::path& path, const CompressorRegistry& registry,
+                                            std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer) {
+  const fs::path folder = fs::exists(path / "compressor" / "compressor.json") ? path / "compressor" : path;
+  if (!fs::exists(folder / "compressor.json")) {
+    throw Error({.what = "no trained compressor here",
+                 .where = path.string(),
+                 .expected = "a finished run folder or an exported compressor",
+                 .hint = fs::exists(path / "checkpoints")
+                             ? "this run is not finished; run precis train again to resume it"
+                             : ""});
+  }
+  require_trained_around(folder, decoder->fingerprint(), tokenizer.hash());
+  const std::string where = (folder / "compressor.json").string();
+  const Json json = read_json(folder / "compressor.json");
   const CompressorConfig config =
       compressor_config_from_json(json_get<Json>(json, "compressor", where), where, registry.methods());
   auto compressor = registry.make(config, surroundings_of(std::move(decoder), tokenizer, 1));

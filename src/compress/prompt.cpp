@@ -56,6 +56,7 @@ DecoderInput PromptBuilder::finish(std::optional<PastKeyValues> past) {
       labels.data_ptr<int64_t>()[at] = items[t].label;
     }
   }
+  decoder_.check_positions(positions);
   const Tensor bank = torch::cat(bank_);
   const Tensor rows = bank.index_select(0, index.flatten().to(bank.device())).view({R, T, -1});
   return {rows, lengths, positions.to(bank.device()), task_.labels.defined() ? labels : Tensor(), std::move(past)};
@@ -68,6 +69,12 @@ DecoderInput embedding_prompt(const Decoder& decoder, int64_t bos_id, const Embe
   PromptBuilder builder(decoder, task);
   const int64_t memory_start = builder.add_rows(rows.flatten(0, 1));
   const int64_t bos = form.bos ? builder.add_token(bos_id) : -1;
+  if (task.task == Task::ae && !form.ae_row.defined()) {
+    throw Error({.what = "this method has no row that asks for reconstruction",
+                 .where = "compressor.method",
+                 .found = memory.origin.method,
+                 .hint = "train.objectives and eval.tasks without ae, autoencoding and reconstruction"});
+  }
   const int64_t ae = task.task == Task::ae ? builder.add_rows(form.ae_row) : -1;
   const bool markers = form.begin_row.defined();
   const int64_t begin = markers ? builder.add_rows(form.begin_row) : -1,

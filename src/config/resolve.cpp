@@ -20,9 +20,21 @@ const std::vector<std::vector<std::string>> path_settings = {
 const std::vector<std::array<std::string, 3>> path_settings_of_lists = {
     {"train", "stages", "data"}, {"sweep", "methods", "config"}, {"sweep", "data", "config"}};
 
-std::string anchored(const std::string& path, const fs::path& folder) {
+// "~/x" as the shell would expand it; the shell does not see it in key=~/x.
+std::string without_tilde(const std::string& path) {
+  const char* home = std::getenv("HOME");
+  if (!path.starts_with("~/") || home == nullptr) return path;
+  return (fs::path(home) / path.substr(2)).string();
+}
+
+// A path relative to `folder` (empty: to the working directory). ".." in it leads out of the folder that a link leads
+// to, as for the system.
+std::string anchored(const std::string& given, const fs::path& folder) {
+  const std::string path = without_tilde(given);
   if (path.empty() || fs::path(path).is_absolute() || folder.empty()) return path;
-  return (folder / path).lexically_normal().string();
+  const fs::path real = fs::weakly_canonical(folder);
+  const bool through_link = real != fs::absolute(folder).lexically_normal();
+  return ((through_link ? real : folder) / path).lexically_normal().string();
 }
 
 template <class F>
@@ -96,6 +108,7 @@ ConfigLayer override_layer(const std::vector<std::string>& overrides) {
     const Json parsed = Json::parse(value, nullptr, false);
     *node = parsed.is_discarded() || parsed.is_null() ? Json(value) : parsed;
   }
+  change_paths(layer.values, without_tilde);
   return layer;
 }
 

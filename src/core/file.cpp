@@ -12,6 +12,8 @@
 #include <ext/stdio_filebuf.h>
 
 #include "precis/core/error.h"
+#include "precis/core/interrupt.h"
+#include "precis/core/log.h"
 #include "precis/core/strings.h"
 
 namespace precis {
@@ -35,7 +37,29 @@ struct Descriptor {
 
 void sync_folder(const fs::path& folder) {
   const Descriptor d{::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY)};
-  if (d.fd < 0 || ::fsync(d.fd) != 0) fail_with_errno(folder, "cannot sync the folder");
+  if (d.fd >= 0 && (::fsync(d.fd) == 0 || errno == EINVAL || errno == ENOTSUP)) return;  // some file systems cannot
+  fail_with_errno(folder, "cannot sync the folder");
+}
+
+// "x/" as "x".
+fs::path without_slash(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
+
+// Whether the path is a pipe, a device or the like, which is written into and never replaced.
+bool is_stream(const fs::path& path) {
+  std::error_code none;
+  const fs::file_status status = fs::status(path, none);
+  return fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status);
+}
+
+// Writes to an open file, and syncs it if that means something for it.
+void write_to(int descriptor, const fs::path& path, const std::function<void(std::ostream&)>& fill) {
+  __gnu_cxx::stdio_filebuf<char> buffer(::dup(descriptor), std::ios::out | std::ios::binary, 1 << 16);
+  std::ostream stream(&buffer);
+  errno = 0;
+  fill(stream);
+  stream.flush();
+  if (!stream || (::fsync(descriptor) != 0 && errno != EINVAL && errno != EROFS && errno != ENOTSUP))
+    fail_with_errno(path, "cannot write the file");
 }
 
 // Unique per call: several processes and threads may write the same file.
@@ -65,22 +89,21 @@ MappedFile::~MappedFile() {
 
 std::string read_file(const fs::path& path) { return std::string(MappedFile(path).view()); }
 
-void write_file_atomically(const fs::path& path, const std::function<void(std::ostream&)>& fill) {
-  const fs::path temporary = temporary_name(path);
-  try {
-    const Descriptor d{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
+void write_file_atomically(const fs::path& given, const std::function<void(std::ostream&)>& fill) {
+  const fs::path path = without_slash(given);
+  if (is_stream(path)) {
+    const Descriptor d{::open(path.c_str(), O_WRONLY | O_CLOEXEC)};
     if (d.fd < 0) fail_with_errno(path, "cannot write the file");
-    __gnu_cxx::stdio_filebuf<char> buffer(::dup(d.fd), std::ios::out | std::ios::binary, 1 << 16);
-    std::ostream stream(&buffer);
-    errno = 0;
-    fill(stream);
-    stream.flush();
-    if (!stream || ::fsync(d.fd) != 0) fail_with_errno(path, "cannot write the file");
-    if (::rename(temporary.c_str(), path.c_str()) != 0) fail_with_errno(path, "cannot rename the temporary file");
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
+    return write_to(d.fd, path, fill);
   }
+  const fs::path name = temporary_name(path);
+  const TemporaryFile temporary(name);
+  {
+    const Descriptor d{::open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
+    if (d.fd < 0) fail_with_errno(path, "cannot write the file");
+    write_to(d.fd, path, fill);
+  }
+  if (::rename(name.c_str(), path.c_str()) != 0) fail_with_errno(path, "cannot rename the temporary file");
   sync_folder(path.parent_path());
 }
 
@@ -99,21 +122,31 @@ void append_line(const fs::path& path, std::string_view line) {
   }
 }
 
-void write_folder_atomically(const fs::path& path, const std::function<void(const fs::path&)>& fill) {
-  const fs::path temporary = temporary_name(path);
+void write_folder_atomically(const fs::path& given, const std::function<void(const fs::path&)>& fill) {
+  const fs::path path = without_slash(given), temporary = temporary_name(path);
   fs::remove_all(temporary);
   make_folder(temporary);
   try {
     fill(temporary);
     sync_folder(temporary);
-    fs::remove_all(path);
-    fs::rename(temporary, path);
+    if (fs::exists(path)) {
+      // The two change places at once; where the file system cannot, the old one steps aside first.
+      if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) != 0) {
+        const fs::path old = temporary_name(path);
+        fs::rename(path, old);
+        fs::rename(temporary, path);
+        fs::remove_all(old);
+      }
+    } else {
+      fs::rename(temporary, path);
+    }
   } catch (...) {
     std::error_code ignored;
     fs::remove_all(temporary, ignored);
     throw;
   }
   sync_folder(path.parent_path());
+  fs::remove_all(temporary);  // the old folder
 }
 
 void make_folder(const fs::path& path) {
@@ -129,7 +162,10 @@ FolderLock::FolderLock(const fs::path& folder) {
   const fs::path path = folder / ".lock";
   descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor_ < 0) fail_with_errno(path, "cannot open the lock file");
-  if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+  if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
+  if (errno == ENOSYS || errno == ENOLCK || errno == EOPNOTSUPP) {
+    log::warn(folder.string() + ": the file system has no locks; start only one process on this folder");
+  } else {
     ::close(descriptor_);
     throw Error({.what = "the folder is in use by another process",
                  .where = folder.string(),

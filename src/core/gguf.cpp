@@ -38,9 +38,21 @@ class Cursor {
     return count;
   }
 
+  // Counts list items over the whole file: each takes about 40 bytes here, and may be one in the file.
+  void add_items(uint64_t count) {
+    items_ += count;
+    if (items_ <= most_items) return;
+    throw Error({.what = "too many list items in the metadata",
+                 .where = where_,
+                 .expected = cat("at most ", most_items),
+                 .found = cat(items_)});
+  }
+
   size_t position() const { return position_; }
 
  private:
+  static constexpr uint64_t most_items = uint64_t{1} << 24;
+
   const char* take(uint64_t count) {
     if (count > bytes_.size() - position_) {
       throw Error({.what = "the file ends in the middle of a value",
@@ -56,6 +68,7 @@ class Cursor {
   std::string_view bytes_;
   std::string where_;
   size_t position_ = 0;
+  uint64_t items_ = 0;
 };
 
 GgufValue read_value(Cursor& in, uint32_t type, const std::string& where, int depth = 0) {
@@ -92,6 +105,7 @@ GgufValue read_value(Cursor& in, uint32_t type, const std::string& where, int de
   if (depth > 3) throw Error({.what = "metadata lists are nested too deeply", .where = where});
   const auto item_type = in.read<uint32_t>();
   const auto count = in.read_count(1, "list items");
+  in.add_items(count);
   GgufArray items;
   for (uint64_t i = 0; i < count; ++i) items.push_back(read_value(in, item_type, where, depth + 1));
   return {std::move(items)};

@@ -3,9 +3,11 @@
 #include <glob.h>
 
 #include <algorithm>
+#include <set>
 
 #include "precis/core/error.h"
 #include "precis/core/json.h"
+#include "precis/core/log.h"
 #include "precis/core/strings.h"
 #include "precis/text/utf8.h"
 
@@ -32,12 +34,26 @@ Kind kind_of(std::string name) {
            ".txt, .md, .markdown, .jsonl or .ndjson, optionally with .gz, .xz or .zst, or a .tar of such files"});
 }
 
+// Files below a folder; links to folders are followed, each folder once.
+void add_files_below(const fs::path& folder, std::set<fs::path>& visited, std::vector<fs::path>& files) {
+  if (!visited.insert(fs::canonical(folder)).second) return;
+  try {
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      if (entry.is_directory()) {
+        add_files_below(entry.path(), visited, files);
+      } else if (entry.is_regular_file() && kind_of(entry.path().filename().string()) != Kind::unknown) {
+        files.push_back(entry.path());
+      }
+    }
+  } catch (const fs::filesystem_error& e) {
+    throw Error({.what = "cannot read the folder", .where = folder.string(), .found = e.code().message()});
+  }
+}
+
 std::vector<fs::path> files_below(const fs::path& folder) {
   std::vector<fs::path> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.is_regular_file() && kind_of(entry.path().filename().string()) != Kind::unknown)
-      files.push_back(entry.path());
-  }
+  std::set<fs::path> visited;
+  add_files_below(folder, visited, files);
   std::sort(files.begin(), files.end());
   return files;
 }
@@ -103,6 +119,10 @@ bool CorpusReader::open_next() {
     }
     const fs::path& file = files_[next_file_ - 1];
     const bool in_archive = kind_of(file.filename().string()) == Kind::archive;
+    if (in_archive && ends_with_any(file_->member(), {".gz", ".xz", ".zst"})) {
+      log::warn(cat(where(), ": passed over; compressed files inside an archive are not read"));
+      continue;
+    }
     const Kind kind = kind_of(in_archive ? file_->member() : file.filename().string());
     if (kind == Kind::text || kind == Kind::lines) {
       lines_ = kind == Kind::lines;

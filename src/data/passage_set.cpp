@@ -27,9 +27,9 @@ PassageSet::PassageSet(const std::vector<Passage>& passages, const Tokenizer& to
     Item item{context_ids(tokenizer, data, passage.context, with_bos), {}};
     if (item.context.empty() || static_cast<int64_t>(item.context.size()) > data.max_context_tokens) continue;
     for (const auto& question : passage.questions) {
-      TokenIds query = tokenizer.encode(fill_template(data.query_template, passage.context, question.text, ""));
-      TokenIds answer = tokenizer.encode(
-          fill_template(data.answer_template, passage.context, question.text, question.answers.front()));
+      const TemplateFields fields{passage.context, question.text, question.answers.front()};
+      TokenIds query = encode_template(tokenizer, data.query_template, {fields.context, fields.question, ""});
+      TokenIds answer = encode_template(tokenizer, data.answer_template, fields);
       answer.insert(answer.end(), end.begin(), end.end());
       if (static_cast<int64_t>(query.size() + answer.size()) <= data.max_task_tokens)
         item.questions.emplace_back(std::move(query), std::move(answer));

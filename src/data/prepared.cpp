@@ -62,6 +62,7 @@ class Preparation {
 
   Json run() {
     if (manifest_["complete"]) return manifest_;
+    const InterruptGuard stops_between_batches;
     CorpusReader reader(files_, options_.field);
     Progress progress("prepare", megabytes(total_bytes()), "MB of files");
     const auto jobs = static_cast<size_t>(

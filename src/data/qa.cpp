@@ -86,7 +86,7 @@ std::vector<Passage> read_mrqa(const std::string& text, const std::string& file)
 
 std::vector<Passage> read_qa(const std::filesystem::path& path) {
   const std::string where = path.string(), text = read_unpacked(path);
-  const bool lines = ends_with_any(where, {".jsonl", ".jsonl.gz"});
+  const bool lines = ends_with_any(where, {".jsonl", ".jsonl.gz", ".jsonl.xz", ".jsonl.zst"});
   std::vector<Passage> passages = lines ? read_mrqa(text, where) : read_squad(parse_json(text, where), where);
   size_t questions = 0;
   for (const auto& passage : passages) questions += passage.questions.size();

@@ -2,25 +2,36 @@
 
 namespace precis {
 
-std::string fill_template(const std::string& text, const std::string& context, const std::string& question,
-                          const std::string& answer) {
-  std::string out;
-  for (size_t i = 0; i < text.size();) {  // one pass, so that braces in the data are not replaced
-    const std::string_view rest = std::string_view(text).substr(i);
+namespace {
+
+// The template's own text and the inserted texts, in order. One pass, so that braces in the data are not replaced.
+std::vector<TextPart> parts_of(const std::string& form, const TemplateFields& fields) {
+  std::vector<TextPart> parts = {{"", true}};
+  for (size_t i = 0; i < form.size();) {
+    const std::string_view rest = std::string_view(form).substr(i);
     const auto insert = [&](std::string_view key, const std::string& value) {
       if (!rest.starts_with(key)) return false;
-      out += value;
+      parts.push_back({value, false});
+      parts.push_back({"", true});
       i += key.size();
       return true;
     };
-    if (insert("{context}", context) || insert("{question}", question) || insert("{answer}", answer)) continue;
-    out += text[i++];
+    if (insert("{context}", fields.context) || insert("{question}", fields.question) ||
+        insert("{answer}", fields.answer))
+      continue;
+    parts.back().text += form[i++];
   }
-  return out;
+  return parts;
+}
+
+}  // namespace
+
+TokenIds encode_template(const Tokenizer& tokenizer, const std::string& form, const TemplateFields& fields) {
+  return tokenizer.encode(parts_of(form, fields));
 }
 
 TokenIds context_ids(const Tokenizer& tokenizer, const DataConfig& data, const std::string& context, bool with_bos) {
-  TokenIds ids = tokenizer.encode(fill_template(data.context_template, context, "", ""));
+  TokenIds ids = encode_template(tokenizer, data.context_template, {.context = context});
   if (with_bos) ids.insert(ids.begin(), tokenizer.bos_id);
   return ids;
 }

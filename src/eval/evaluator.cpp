@@ -1,6 +1,10 @@
 #include "precis/eval/evaluator.h"
-#include "precis/data/evaluation_set.h"
 
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cmath>
+#include <new>
 #include <set>
 
 #include "precis/compress/checkpoint.h"
@@ -10,6 +14,7 @@
 #include "precis/core/process.h"
 #include "precis/core/progress.h"
 #include "precis/core/strings.h"
+#include "precis/data/evaluation_set.h"
 #include "precis/nn/device.h"
 #include "precis/train/run_folder.h"
 
@@ -45,10 +50,12 @@ std::string unique_name(const std::string& name, const std::string& suffix, std:
   return unique;
 }
 
-// Untrained mean pooling around the frozen decoder: the baseline that any learned compressor must beat.
-std::shared_ptr<Compressor> untrained_mean_pool(const Config& config, int64_t ratio, const CompressorRegistry& registry,
-                                                std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer) {
-  CompressorConfig c = registry.defaults("mean-pool", "published");
+// The frozen decoder alone, without adapters and projector, does the method's work: the baseline that training must
+// beat.
+std::shared_ptr<Compressor> untrained(const std::string& method, const Config& config, int64_t ratio,
+                                      const CompressorRegistry& registry, std::shared_ptr<const Decoder> decoder,
+                                      const Tokenizer& tokenizer) {
+  CompressorConfig c = registry.defaults(method, "published");
   c.ratio = ratio;
   c.segment_length = config.compressor.segment_length;
   c.lora.rank = 0;
@@ -56,22 +63,44 @@ std::shared_ptr<Compressor> untrained_mean_pool(const Config& config, int64_t ra
   return registry.make(c, surroundings_of(std::move(decoder), tokenizer, 1));
 }
 
+bool is_text(const std::string& reference) {
+  static const std::set<std::string> texts = {"full", "none", "truncate", "truncate-first"};
+  return texts.contains(reference);
+}
+
+void check_references(const std::vector<std::string>& references, const std::vector<std::string>& methods) {
+  for (const auto& reference : references) {
+    if (is_text(reference) || std::find(methods.begin(), methods.end(), reference) != methods.end()) continue;
+    std::vector<std::string> known = {"full", "none", "truncate", "truncate-first"};
+    known.insert(known.end(), methods.begin(), methods.end());
+    const std::string near = nearest_word(reference, known);
+    throw Error({.what = "unknown reference",
+                 .where = "eval.references",
+                 .expected = "one of " + join(known, ", "),
+                 .found = excerpt(reference),
+                 .hint = near.empty() ? "" : "did you mean " + near + "?"});
+  }
+}
+
 constexpr const char* memory_prompt = "memory + query";  // as reports show it
 
 class Evaluation {
  public:
   Evaluation(const Config& config, const CompressorRegistry& registry, std::shared_ptr<const Decoder> decoder,
-             const Tokenizer& tokenizer)
-      : config_(config), registry_(registry), decoder_(std::move(decoder)), tokenizer_(tokenizer) {}
+             const Tokenizer& tokenizer, const std::function<void(const Report&)>& on_row)
+      : config_(config), registry_(registry), decoder_(std::move(decoder)), tokenizer_(tokenizer), on_row_(on_row) {}
 
   Report run() {
+    check_references(config_.eval.references, registry_.names());
     report_.environment = environment_json(config_);
     report_.bootstrap_samples = config_.eval.bootstrap_samples;
     report_.passages = read_evaluation_set(config_.data.eval, tokenizer_, config_.data, config_.eval.limit);
     report_.questions = list_questions(report_.passages, config_.eval.limit);
     // Load everything first, so that a bad folder fails early.
-    for (const auto& path : config_.eval.compressors)
-      compressors_.push_back(load_compressor(path, registry_, decoder_, tokenizer_));
+    for (const fs::path path : config_.eval.compressors) {
+      const fs::path from = config_.eval.checkpoint.empty() ? path : find_checkpoint(path, config_.eval.checkpoint);
+      compressors_.push_back(load_compressor(from, registry_, decoder_, tokenizer_));
+    }
     for (size_t i = 0; i < compressors_.size(); ++i) add_compressor(*compressors_[i], config_.eval.compressors[i]);
     for (const auto& reference : config_.eval.references) add_reference(reference);
     return std::move(report_);
@@ -96,19 +125,17 @@ class Evaluation {
     std::vector<int64_t> ratios = {0};
     if (shortened) ratios = ratios_of_references();
     for (const int64_t ratio : ratios) {
-      const std::string base = reference == "mean-pool" ? "untrained-mean-pool" : reference;
-      ReportRow row{.name = unique_name(shortened ? cat(base, "-", ratio) : base, "", names_),
-                    .method = base,
-                    .ratio = ratio,
-                    .kind = RowKind::text,
-                    .prompt = config_.eval.prompt.name};
-      if (reference == "mean-pool") {
-        row.kind = RowKind::memory;
-        row.prompt = memory_prompt;
-        const auto compressor = untrained_mean_pool(config_, ratio, registry_, decoder_, tokenizer_);
-        add(std::move(row), *read_memory(*compressor, tokenizer_, config_));
-      } else {
+      const std::string base = is_text(reference) ? reference : "untrained-" + reference;
+      ReportRow row{
+          .name = unique_name(shortened ? cat(base, "-", ratio) : base, "", names_), .method = base, .ratio = ratio};
+      if (is_text(reference)) {
+        row.kind = RowKind::text;
+        row.prompt = config_.eval.prompt.name;
         add(std::move(row), *read_text(*decoder_, tokenizer_, config_, reference, ratio));
+      } else {
+        row.prompt = memory_prompt;
+        const auto compressor = untrained(reference, config_, ratio, registry_, decoder_, tokenizer_);
+        add(std::move(row), *read_memory(*compressor, tokenizer_, config_));
       }
     }
   }
@@ -130,24 +157,42 @@ class Evaluation {
     reset_peak_resident_bytes();
     reset_peak_device_bytes(device);
     for (const auto& task : config_.eval.tasks) {
-      Progress progress(cat("eval ", row.name, " ", task), static_cast<double>(count_items(task, report_.questions)),
-                        "items");
-      auto scores = run_task(task, reading, tokenizer_, config_, report_.questions,
-                             [&](int64_t done) { progress.update(static_cast<double>(done)); });
-      if (!scores) continue;
-      std::vector<std::string> shown;
-      for (const auto& measure : scores->measures) shown.push_back(cat(measure.name, " ", fixed(value_of(measure), 1)));
-      log::info(cat(row.name, ", ", task, ": ", join(shown, ", ")));
-      row.tasks.push_back(std::move(*scores));
+      const auto failure = failure_of([&] { add_task(row, task, reading); });
+      if (!failure) continue;
+      log::error(cat(row.name, ", ", task, ": ", *failure));
+      row.failures[task] = *failure;
     }
     row.peak_bytes = device.is_cpu() ? peak_resident_bytes() : peak_device_bytes(device);
     report_.rows.push_back(std::move(row));
+    if (on_row_) on_row_(report_);
+  }
+
+  void add_task(ReportRow& row, const std::string& task, Reading& reading) {
+    Progress progress(cat("eval ", row.name, " ", task), static_cast<double>(count_items(task, report_.questions)),
+                      "items");
+    auto scores = run_task(task, reading, tokenizer_, config_, report_.questions,
+                           [&](int64_t done) { progress.update(static_cast<double>(done)); });
+    if (!scores) return;
+    std::vector<std::string> shown;
+    for (const auto& measure : scores->measures) {
+      const double value = value_of(measure);
+      if (!std::isfinite(value)) {
+        throw Error({.what = cat(measure.name, " is not a number"),
+                     .where = row.name,
+                     .found = cat(value),
+                     .hint = "the weights or the memory hold NaN or infinity"});
+      }
+      shown.push_back(cat(measure.name, " ", fixed(value, 1)));
+    }
+    log::info(cat(row.name, ", ", task, ": ", join(shown, ", ")));
+    row.tasks.push_back(std::move(*scores));
   }
 
   const Config& config_;
   const CompressorRegistry& registry_;
   std::shared_ptr<const Decoder> decoder_;
   const Tokenizer& tokenizer_;
+  const std::function<void(const Report&)>& on_row_;
   std::vector<std::shared_ptr<Compressor>> compressors_;
   std::set<std::string> names_;
   Report report_;
@@ -155,9 +200,25 @@ class Evaluation {
 
 }  // namespace
 
+std::optional<std::string> failure_of(const std::function<void()>& f) {
+  try {
+    f();
+    return std::nullopt;
+  } catch (const Error& e) {
+    if (e.kind() == Error::Kind::interrupted) throw;
+    return e.what();
+  } catch (const c10::Error& e) {
+    return e.what_without_backtrace();
+  } catch (const std::bad_alloc&) {
+    return "out of memory";
+  } catch (const std::exception& e) {
+    return cat("internal error: ", e.what());
+  }
+}
+
 Report evaluate(const Config& config, const CompressorRegistry& registry, std::shared_ptr<const Decoder> decoder,
-                const Tokenizer& tokenizer) {
-  return Evaluation(config, registry, std::move(decoder), tokenizer).run();
+                const Tokenizer& tokenizer, const std::function<void(const Report&)>& on_row) {
+  return Evaluation(config, registry, std::move(decoder), tokenizer, on_row).run();
 }
 
 }  // namespace precis

@@ -27,7 +27,9 @@ double token_f1(const std::string& prediction, const std::string& gold) {
 }  // namespace
 
 std::string normalize_answer(const std::string& text) {
-  static const Regex articles("\\b(a|an|the)\\b"), spaces("\\p{White_Space}+");
+  // Python's \b and str.split(): a combining mark ends a word, and U+001C to U+001F are spaces.
+  static const Regex articles("(?<![\\p{L}\\p{N}_])(a|an|the)(?![\\p{L}\\p{N}_])"),
+      spaces("[\\p{White_Space}\\x{1c}-\\x{1f}]+");
   std::string kept = to_lower(text);
   std::erase_if(kept, [](char c) { return std::ispunct(static_cast<unsigned char>(c)) != 0; });  // ASCII only
   return trim(spaces.replace_all(articles.replace_all(kept, " "), " "));

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <map>
 
+#include "precis/compress/parts.h"
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
 #include "precis/nn/device.h"
@@ -57,13 +58,12 @@ class MemoryReading : public Reading {
         contexts.push_back(
             context_ids(tokenizer_, config_.data, a.passage->context, compressor_.context_begins_with_bos()));
       memory_index.push_back(place->second);
-      given.push_back(
-          tokenizer_.encode(fill_template(config_.data.query_template, a.passage->context, a.question, "")));
+      given.push_back(encode_template(tokenizer_, config_.data.query_template, {a.passage->context, a.question, ""}));
       append_to(given.back(), a.given);
       supervised.push_back(a.supervised);
     }
     const double before = seconds_now();
-    const Memory memory = compressor_.compress(token_batch(contexts));
+    const Memory memory = compress(contexts);
     wait_for(decoder().device());
     cost.batches.push_back({.compress_seconds = seconds_now() - before,
                             .contexts = static_cast<int64_t>(contexts.size()),
@@ -83,7 +83,7 @@ class MemoryReading : public Reading {
       if (compressor_.context_begins_with_bos()) texts.back().insert(texts.back().begin(), tokenizer_.bos_id);
       continuations.emplace_back(context.end() - held_back, context.end());
     }
-    const Memory memory = compressor_.compress(token_batch(texts));
+    const Memory memory = compress(texts);
     return compressor_.prompt(memory, without_first_label(task_of(Task::lm, std::vector<TokenIds>(contexts.size()),
                                                                   continuations, first_indices(contexts.size()))));
   }
@@ -98,12 +98,16 @@ class MemoryReading : public Reading {
   const Decoder& decoder() const override { return compressor_.decoder(); }
 
  private:
+  Memory compress(const std::vector<TokenIds>& texts) {
+    return compress_in_parts(compressor_, token_batch(texts), config_.eval.segments_at_once);
+  }
+
   DecoderInput reconstruct_as(const std::vector<TokenIds>& contexts, const std::vector<TokenIds>& supervised) {
     std::vector<TokenIds> texts = contexts;
     if (compressor_.context_begins_with_bos()) {
       for (auto& text : texts) text.insert(text.begin(), tokenizer_.bos_id);
     }
-    const Memory memory = compressor_.compress(token_batch(texts));
+    const Memory memory = compress(texts);
     return compressor_.prompt(
         memory, task_of(Task::ae, std::vector<TokenIds>(contexts.size()), supervised, first_indices(contexts.size())));
   }
@@ -130,7 +134,7 @@ class TextReading : public Reading {
       const std::string context = kept.size() == source.size() ? a.passage->context : trim(tokenizer_.decode(kept));
       const PromptConfig& prompt = config_.eval.prompt;
       const std::string& form = reference_ == "none" ? prompt.without_context : prompt.with_context;
-      given.push_back(tokenizer_.encode(fill_template(form, context, a.question, ""), true));
+      given.push_back(encode_template(tokenizer_, form, {context, a.question, ""}));
       if (tokenizer_.adds_bos) given.back().insert(given.back().begin(), tokenizer_.bos_id);
       append_to(given.back(), a.given);
       supervised.push_back(a.supervised);

@@ -175,6 +175,15 @@ std::string difference_table(const Json& report) {
   return table.empty() ? "" : cat("\n## Differences\nPaired over the same contexts.\n\n", table.text());
 }
 
+std::string failure_table(const Json& report) {
+  MarkdownTable table({"row", "task", "reason"});
+  for (const Json& row : report.at("rows")) {
+    if (!row.contains("failures")) continue;
+    for (const auto& [task, reason] : row["failures"].items()) table.add({text_of(row, "name"), task, reason});
+  }
+  return table.empty() ? "" : "\n## Failed\n" + table.text();
+}
+
 std::string curve_table(const Json& report) {
   MarkdownTable table({"row", "step", "train seconds", "EM %", "F1 %", ""});
   for (const Json& row : report.at("rows")) {
@@ -230,6 +239,7 @@ Json report_json(const Report& report) {
         out["cost"]["break_even_tokens"] = point.tokens;
       }
     }
+    if (!row.failures.empty()) out["failures"] = row.failures;
     out["learning_curve"] = row.curve;
     rows.push_back(std::move(out));
   }
@@ -249,7 +259,7 @@ std::string report_markdown(const Json& report) {
   }
   std::string text;
   for (const auto& task : tasks) text += task_table(report, task);
-  return text + cost_table(report) + difference_table(report) + curve_table(report);
+  return text + failure_table(report) + cost_table(report) + difference_table(report) + curve_table(report);
 }
 
 void write_report(const fs::path& folder, const Report& report) {

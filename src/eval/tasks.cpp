@@ -40,6 +40,7 @@ class TaskRunner {
   template <class Work>
   void in_batches(size_t n, const Work& work) {
     const c10::InferenceMode inference;
+    const InterruptGuard stops_between_batches;
     const auto batch = static_cast<size_t>(config_.eval.batch);
     for (size_t begin = 0; begin < n; begin += batch) {
       if (interrupted()) throw Error({.what = "interrupted"}, Error::Kind::interrupted);
@@ -90,7 +91,9 @@ class QaTask : TaskRunner {
     std::vector<Ask> asks;
     for (size_t i = begin; i < end; ++i) asks.push_back({questions[i].passage, questions[i].question->text, {}, {}});
     const DecoderInput input = reading_.ask(asks, out.cost);
-    const GenerateOptions options{.max_new_tokens = config_.eval.max_new_tokens, .end_ids = tokenizer_.end_ids};
+    const GenerateOptions options{.max_new_tokens = config_.eval.max_new_tokens,
+                                  .end_ids = tokenizer_.end_ids,
+                                  .vocabulary = tokenizer_.vocabulary_size()};
     const auto no_newline = [&](int64_t, int64_t id) {
       return tokenizer_.token_bytes(id).find('\n') == std::string::npos;
     };
@@ -142,7 +145,7 @@ class ChoiceTask : TaskRunner {
         asks.push_back({questions[i].passage,
                         questions[i].question->text,
                         {},
-                        tokenizer_.encode(fill_template(config_.data.answer_template, "", "", option))});
+                        encode_template(tokenizer_, config_.data.answer_template, {.answer = option})});
         of_question.push_back(i);
       }
     }
@@ -255,8 +258,9 @@ class ReconstructionTask : TaskRunner {
       const auto input = reading_.reconstruct(contexts);
       asked = asked && input.has_value();
       if (!asked) return;
-      const auto rows =
-          generate(reading_.decoder(), *input, {.max_new_tokens = longest, .end_ids = tokenizer_.end_ids});
+      const auto rows = generate(
+          reading_.decoder(), *input,
+          {.max_new_tokens = longest, .end_ids = tokenizer_.end_ids, .vocabulary = tokenizer_.vocabulary_size()});
       for (size_t i = 0; i < rows.size(); ++i) {
         const TokenIds& expected = contexts[i];
         int64_t same = 0;

@@ -22,8 +22,9 @@ const std::vector<std::pair<std::string, MemoryPlacement::Next>> next_names = {
     {"source", MemoryPlacement::Next::source},
     {"source_and_rows", MemoryPlacement::Next::source_and_rows}};
 
-// Covers all metadata except the checksum itself, and every tensor's name, shape, dtype and bytes.
-std::string checksum(const Metadata& metadata, const TensorMap& tensors) {
+}  // namespace
+
+std::string memory_checksum(const Metadata& metadata, const TensorMap& tensors) {
   Hasher hasher;
   for (const auto& [key, value] : metadata) {
     if (key != "checksum") hasher.update(cat(key.size(), ':', key, value.size(), ':', value));
@@ -35,6 +36,8 @@ std::string checksum(const Metadata& metadata, const TensorMap& tensors) {
   }
   return hasher.hex();
 }
+
+namespace {
 
 TensorMap tensors_of(const Memory& memory) {
   TensorMap out;
@@ -89,6 +92,7 @@ Tensor take(TensorMap& tensors, const std::string& name, const std::vector<int64
   const auto found = tensors.find(name);
   if (found == tensors.end()) fields.fail("tensor " + name, "a tensor", "none");
   const Tensor tensor = found->second.clone();
+  if (!all_finite(tensor)) fields.fail("tensor " + name, "numbers", "NaN or infinity");
   if (tensor.numel() == 0) fields.fail("tensor " + name, "at least one entry", "none");
   bool fits = tensor.dim() == static_cast<int64_t>(shape.size());
   for (size_t i = 0; fits && i < shape.size(); ++i)
@@ -96,6 +100,14 @@ Tensor take(TensorMap& tensors, const std::string& name, const std::vector<int64
   if (!fits) fields.fail("shape of " + name, cat(at::IntArrayRef(shape)), cat(tensor.sizes()));
   tensors.erase(found);
   return tensor.unsqueeze(0);
+}
+
+Tensor take_floats(TensorMap& tensors, const std::string& name, const std::vector<int64_t>& shape,
+                   const Fields& fields) {
+  const Tensor tensor = take(tensors, name, shape, fields);
+  if (!tensor.is_floating_point())
+    fields.fail("dtype of " + name, "a floating-point dtype", c10::toString(tensor.scalar_type()));
+  return tensor;
 }
 
 // Integers in [0, limit), one per entry.
@@ -124,6 +136,10 @@ void save_memory(const fs::path& path, const MemoryFile& file) {
   const Memory& memory = file.memory;
   check(memory.contexts() == 1, "a memory file holds one context: see select_context");
   const TensorMap tensors = tensors_of(memory);
+  for (const auto& [name, tensor] : tensors) {
+    if (!all_finite(tensor))
+      throw Error({.what = "the memory holds NaN or infinity", .where = cat(path.string(), ": ", name)});
+  }
   Metadata metadata = {{"format", format_name},
                        {"format_version", cat(format_version)},
                        {"method", memory.origin.method},
@@ -141,7 +157,7 @@ void save_memory(const fs::path& path, const MemoryFile& file) {
   for (const auto& [name, next] : next_names) {
     if (next == memory.placement.next) metadata["positions"] = name;
   }
-  metadata["checksum"] = checksum(metadata, tensors);
+  metadata["checksum"] = memory_checksum(metadata, tensors);
   write_safetensors(path, tensors, metadata);
 }
 
@@ -161,7 +177,7 @@ MemoryFile load_memory(const fs::path& path) {
                  .found = fields.text("format_version")});
   }
   TensorMap tensors = file.tensors();
-  if (checksum(file.metadata(), tensors) != fields.text("checksum")) {
+  if (memory_checksum(file.metadata(), tensors) != fields.text("checksum")) {
     throw Error({.what = "the memory file was altered: its contents do not match the checksum",
                  .where = path.string(),
                  .hint = "compress the text again"});
@@ -184,12 +200,17 @@ MemoryFile load_memory(const fs::path& path) {
     memory.documents = {take_numbers(tensors, "documents", M, tokens.size(1), fields), tokens};
   }
   if (fields.text("carrier") == "embedding") {
-    memory.content = EmbeddingMemory{take(tensors, "rows", {M, -1}, fields), {}};
+    memory.content = EmbeddingMemory{take_floats(tensors, "rows", {M, -1}, fields), {}};
   } else {
     KvMemory kv{{}, memory.lengths};
+    std::vector<int64_t> shape = {-1, M, -1};  // then that of the first layer
     for (size_t i = 0; i == 0 || tensors.count(cat("layers.", i, ".keys")); ++i) {
-      const Tensor keys = take(tensors, cat("layers.", i, ".keys"), {-1, M, -1}, fields);
-      kv.layers.push_back({keys, take(tensors, cat("layers.", i, ".values"), {keys.size(1), M, keys.size(3)}, fields)});
+      const Tensor keys = take_floats(tensors, cat("layers.", i, ".keys"), shape, fields);
+      shape = keys.sizes().slice(1).vec();
+      kv.layers.push_back({keys, take_floats(tensors, cat("layers.", i, ".values"), shape, fields)});
+      if (keys.scalar_type() != kv.layers.front().k.scalar_type() ||
+          kv.layers.back().v.scalar_type() != keys.scalar_type())
+        fields.fail(cat("dtype of layers.", i), c10::toString(kv.layers.front().k.scalar_type()), "another one");
     }
     memory.content = std::move(kv);
   }

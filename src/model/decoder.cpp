@@ -14,7 +14,15 @@
 
 namespace precis {
 
-Tensor Decoder::embed(const Tensor& ids) const { return torch::embedding(embedding_, ids.to(device_)); }
+Tensor Decoder::embed(const Tensor& ids) const {
+  if (ids.device().is_cpu() && ids.numel() > 0 && ids.max().item<int64_t>() >= embedding_.size(0)) {
+    throw Error({.what = "a token id is outside of the model's vocabulary",
+                 .expected = cat("ids below ", embedding_.size(0)),
+                 .found = cat(ids.max().item<int64_t>()),
+                 .hint = "does the tokenizer belong to the model?"});
+  }
+  return torch::embedding(embedding_, ids.to(device_));
+}
 
 Tensor Decoder::logits(const Tensor& rows) const { return torch::linear(rows, classifier_); }
 
@@ -24,6 +32,16 @@ Tensor Decoder::norm(const Tensor& x, const Tensor& weight) const {
 
 LinearInput Decoder::normed(const Tensor& x, const Tensor& weight) const {
   return {x, [weight, eps = config_.rms_norm_eps](const Tensor& rows) { return frozen_rms_norm(rows, weight, eps); }};
+}
+
+void Decoder::check_positions(const Tensor& position_ids) const {
+  if (!position_ids.device().is_cpu()) return;  // checked before they went there
+  const int64_t last = position_ids.numel() == 0 ? 0 : position_ids.max().item<int64_t>();
+  if (last < config_.max_positions) return;
+  throw Error({.what = "a position is beyond those of the model",
+               .expected = cat("positions up to ", config_.max_positions - 1),
+               .found = cat(last),
+               .hint = "shorten the text or the answer, or raise compressor.ratio"});
 }
 
 RopeTable Decoder::rope(const Tensor& position_ids) const {
@@ -193,6 +211,7 @@ DecoderOutput Decoder::run(const DecoderInput& input, const DecoderWants& wants,
   check(wants.first_row == 0 || !wants.states, "hidden states are returned for all rows");
   check(!wants.attention || (input.plan && input.plan->kind == AttentionPlan::Kind::dense),
         "attention weights need a dense mask");
+  check_positions(input.position_ids);
   const RopeTable table = rope(input.position_ids);
   const PastKeyValues* past = cache == nullptr && input.past ? &*input.past : nullptr;
   Plans plans(config_, input, cache, device_);

@@ -57,6 +57,13 @@ void read_rope(const Json& config, const std::string& where, DecoderConfig& out)
   out.rope_scaling.original_positions = json_get<double>(scaling, "original_max_position_embeddings", where);
 }
 
+// Before anything is allocated by layer.
+void check_layers(int64_t layers, const std::string& where) {
+  if (layers > 10000)
+    throw Error(
+        {.what = "impossible number of layers", .where = where, .expected = "at most 10000", .found = cat(layers)});
+}
+
 void read_windows(const Json& config, const std::string& where, DecoderConfig& out) {
   out.window.assign(static_cast<size_t>(out.layers), 0);
   const bool used = out.family == "mistral" || value_or(config, "use_sliding_window", false, where);
@@ -91,13 +98,16 @@ DecoderConfig decoder_config_from_hugging_face(const Json& config, const std::st
     throw Error({.what = "unsupported hidden_act", .where = where, .expected = "silu", .found = excerpt(act)});
   }
   c.layers = size_of(config, "num_hidden_layers", where);
+  check_layers(c.layers, where);
   c.hidden = size_of(config, "hidden_size", where);
   c.intermediate = size_of(config, "intermediate_size", where);
   c.heads = size_of(config, "num_attention_heads", where);
   c.kv_heads = value_or<int64_t>(config, "num_key_value_heads", c.heads, where);
   if (c.kv_heads < 1)
     throw Error({.what = "num_key_value_heads must be at least 1", .where = where, .found = cat(c.kv_heads)});
-  c.head_dim = value_or<int64_t>(config, "head_dim", c.hidden / c.heads, where);
+  // transformers' default for Qwen3 does not depend on the widths.
+  const int64_t head_dim = c.family == "qwen3" ? 128 : c.hidden / c.heads;
+  c.head_dim = value_or<int64_t>(config, "head_dim", head_dim, where);
   if (c.head_dim < 1) throw Error({.what = "head_dim must be at least 1", .where = where, .found = cat(c.head_dim)});
   c.vocabulary = size_of(config, "vocab_size", where);
   c.max_positions = size_of(config, "max_position_embeddings", where);
@@ -132,6 +142,7 @@ DecoderConfig decoder_config_from_gguf(const GgufFile& file) {
     return value;
   };
   c.layers = size("block_count");
+  check_layers(c.layers, file.path());
   c.hidden = size("embedding_length");
   c.intermediate = size("feed_forward_length");
   c.heads = size("attention.head_count");

@@ -21,9 +21,12 @@ constexpr int64_t most_rows = 16;
 // With fewer new tokens, capturing a GPU graph costs more than it saves.
 constexpr int64_t least_tokens_for_a_graph = 8;
 
+// Below it, logits overflow in fp32, and sampling would choose the same token as argmax.
+constexpr double least_temperature = 1e-4;
+
 // Next ids [B] from logits [B, V]. Samples on the CPU, so that a seed gives the same text on every device.
 Tensor choose(Tensor logits, const GenerateOptions& options, at::Generator& generator) {
-  if (options.temperature <= 0) return logits.argmax(-1);
+  if (options.temperature < least_temperature) return logits.argmax(-1);
   logits = logits.cpu().to(torch::kFloat) / options.temperature;
   if (options.top_k > 0 && options.top_k < logits.size(-1)) {
     const Tensor smallest_kept = std::get<0>(logits.topk(options.top_k)).narrow(-1, options.top_k - 1, 1);
@@ -32,10 +35,15 @@ Tensor choose(Tensor logits, const GenerateOptions& options, at::Generator& gene
   if (options.top_p < 1) {
     const auto [sorted, order] = logits.sort(-1, true);
     const Tensor before = sorted.softmax(-1).cumsum(-1) - sorted.softmax(-1);  // mass of likelier tokens
-    logits = logits.masked_fill(torch::zeros_like(before, torch::kBool).scatter(-1, order, before >= options.top_p),
-                                -INFINITY);
+    logits = logits.masked_fill(
+        torch::zeros_like(before, torch::kBool).scatter(-1, order, before >= std::max(options.top_p, 1e-9)), -INFINITY);
   }
   return logits.softmax(-1).multinomial(1, false, generator).squeeze(-1);
+}
+
+// The logits of the first n ids; 0: all. Models may have more rows than their tokenizer has tokens.
+Tensor within_vocabulary(const Tensor& logits, int64_t n) {
+  return n == 0 || n >= logits.size(-1) ? logits : logits.narrow(-1, 0, n);
 }
 
 // Reads one token per context and returns the next tokens' logits.
@@ -106,7 +114,12 @@ std::vector<std::vector<int64_t>> generate(const Decoder& decoder, const Decoder
   const Tensor states = decoder.hidden(input, &cache);
   const Tensor rows = states.gather(1, last_row.unsqueeze(-1).expand({-1, 1, states.size(2)}));  // [B, 1, D]
   std::optional<TokenReader> reader;  // outlives the logits, which may use its graph's memory
-  Tensor logits = decoder.logits(rows.squeeze(1));
+  Tensor logits = within_vocabulary(decoder.logits(rows.squeeze(1)), options.vocabulary);
+  if (logits.isnan().any().item<bool>()) {
+    throw Error({.what = "the logits are not numbers",
+                 .where = "generate",
+                 .hint = "the model's weights or the memory hold NaN or infinity"});
+  }
   auto prefilled = start;
 
   std::vector<std::vector<int64_t>> out(static_cast<size_t>(batch));
@@ -129,7 +142,7 @@ std::vector<std::vector<int64_t>> generate(const Decoder& decoder, const Decoder
       reader.emplace(decoder, cache, input.position_ids.to(decoder.device()).gather(1, last_row), options.by_rows,
                      options.max_new_tokens);
     }
-    logits = reader->next(next);
+    logits = within_vocabulary(reader->next(next), options.vocabulary);
   }
   if (seconds) {
     seconds->prefill += std::chrono::duration<double>(prefilled - start).count();

@@ -15,6 +15,13 @@ bool is_known_extra(const std::string& name, const DecoderConfig& config) {
   return name.ends_with("rotary_emb.inv_freq") || (config.tied_embeddings && name == "lm_head.weight");
 }
 
+// One NaN or infinite weight makes every memory NaN and every answer token 0.
+Tensor finite(const Tensor& weight, const std::string& name, const Checkpoint& checkpoint) {
+  if (!all_finite(weight))
+    throw Error({.what = "the tensor holds NaN or infinity", .where = cat(checkpoint.path(), ": ", name)});
+  return weight;
+}
+
 }  // namespace
 
 Decoder::Decoder(DecoderConfig config)
@@ -36,7 +43,7 @@ Decoder::Decoder(DecoderConfig config, const Checkpoint& checkpoint, at::ScalarT
   WeightPool pool;
   const auto read = [&](const std::string& name, at::IntArrayRef shape) {
     used.insert(name);
-    return pool.keep(checkpoint.tensor(name, shape).to(device_, dtype_)).contiguous();
+    return pool.keep(finite(checkpoint.tensor(name, shape), name, checkpoint).to(device_, dtype_)).contiguous();
   };
   embedding_ = read("model.embed_tokens.weight", {config_.vocabulary, config_.hidden});
   classifier_ = config_.tied_embeddings ? embedding_ : read("lm_head.weight", {config_.vocabulary, config_.hidden});
@@ -87,7 +94,7 @@ void Decoder::load_layer(int64_t index, const Checkpoint& checkpoint, std::set<s
   const std::string prefix = cat("model.layers.", index, ".");
   const auto read = [&](const std::string& name, at::IntArrayRef shape) {
     used.insert(prefix + name);
-    return checkpoint.tensor(prefix + name, shape).to(device_, dtype_);
+    return finite(checkpoint.tensor(prefix + name, shape), prefix + name, checkpoint).to(device_, dtype_);
   };
   // Fuses several linears on one input into one product.
   const auto read_joined = [&](const std::vector<std::pair<std::string, int64_t>>& linears, int64_t in, bool bias) {

@@ -17,9 +17,8 @@ void require_names(const std::vector<SweepChoice>& choices, const std::string& w
   for (const auto& choice : choices) {
     const bool is_plain = choice.name.find_first_not_of(
                               "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == std::string::npos;
-    static const std::set<std::string> taken = {"references", "full",           "none",
-                                                "truncate",   "truncate-first", "untrained-mean-pool"};
-    if (choice.name.empty() || !is_plain || taken.contains(choice.name))
+    static const std::set<std::string> taken = {"references", "full", "none", "truncate", "truncate-first"};
+    if (choice.name.empty() || !is_plain || taken.contains(choice.name) || choice.name.starts_with("untrained-"))
       throw Error({.what = "invalid name",
                    .where = where,
                    .expected = "letters, digits, '.', '_' and '-', and no reference's name",

@@ -1,5 +1,3 @@
-#include <c10/util/Exception.h>
-
 #include <chrono>
 #include <map>
 #include <set>
@@ -77,6 +75,7 @@ class Sweep {
   }
 
   SweepOutcome run() {
+    const InterruptGuard stops_between_steps;
     SweepOutcome outcome{.cells = static_cast<int64_t>(cells_.size())};
     refuse_other_settings();
     outcome.done_before = count_done();
@@ -155,21 +154,14 @@ class Sweep {
   }
 
   bool run_cell(const SweepCell& cell) {
-    try {
+    const auto failure = failure_of([&] {
       const std::vector<Json> lines = results_of(cell);
       std::string text;
       for (const Json& line : lines) text += cat(text.empty() ? "" : "\n", line.dump());
       append_result(text);
-      return true;
-    } catch (const Error& e) {
-      if (e.kind() == Error::Kind::interrupted) throw;
-      note_failure(cell, e.what());
-    } catch (const c10::Error& e) {
-      note_failure(cell, e.what_without_backtrace());
-    } catch (const std::bad_alloc&) {
-      note_failure(cell, "out of memory");
-    }
-    return false;
+    });
+    if (failure) note_failure(cell, *failure);
+    return !failure;
   }
 
   // Appends after removing an incomplete last line, left by a crash.
@@ -214,6 +206,10 @@ class Sweep {
     }
     const Report report = evaluate(own, registry_, model.decoder, *model.tokenizer);
     write_report(folder_ / "cells" / cell.id / "report", report);
+    for (const auto& row : report.rows) {
+      if (row.tasks.empty() && !row.failures.empty())
+        throw Error({.what = row.failures.begin()->second, .where = cat(cell.id, ", ", row.failures.begin()->first)});
+    }
     const Json whole = report_json(report);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     const std::string settings_hash = Hasher().update(cell.settings.dump()).hex();

@@ -35,6 +35,14 @@ std::map<std::pair<std::string, int64_t>, Lines> by_method(const std::vector<Jso
   return out;
 }
 
+// The lines that have scores of a task.
+Lines having(const Lines& lines, const std::string& task) {
+  Lines out;
+  std::copy_if(lines.begin(), lines.end(), std::back_inserter(out),
+               [&](const Json* line) { return line->at("row").at("tasks").contains(task); });
+  return out;
+}
+
 // Mean over seeds, with the standard deviation if there are several.
 std::string mean_and_spread(const std::vector<double>& values, int digits = 1) {
   if (values.empty()) return "";
@@ -55,7 +63,11 @@ std::optional<Pooled> pooled(const Lines& lines, const std::string& task) {
   for (const Json* line : lines) {
     if (!line->at("items").contains(task)) return std::nullopt;
     const Json& items = line->at("items").at(task);
-    for (const Json& sums : items.at("sums")) out.measure.items.push_back(sums.get<std::vector<double>>());
+    for (const Json& sums : items.at("sums")) {
+      const bool numbers = std::all_of(sums.begin(), sums.end(), [](const Json& sum) { return sum.is_number(); });
+      if (!numbers) return std::nullopt;
+      out.measure.items.push_back(sums.get<std::vector<double>>());
+    }
     for (const Json& group : items.at("groups")) out.groups.push_back(group);
     const std::string name = items.at("measure");
     out.measure.name = name;
@@ -89,10 +101,10 @@ std::string ratio_text(int64_t ratio) { return ratio > 0 ? cat(ratio, "x") : "";
 std::string quality_table(const std::map<std::pair<std::string, int64_t>, Lines>& rows, const std::string& task) {
   std::vector<std::string> head = {"method", "ratio", "seeds"};
   std::vector<std::vector<std::string>> body;
-  for (const auto& [key, lines] : rows) {
-    const Json* first = lines.front();
-    if (!first->at("row").at("tasks").contains(task)) continue;
-    const Json& measures = first->at("row").at("tasks").at(task).at("measures");
+  for (const auto& [key, all_lines] : rows) {
+    const Lines lines = having(all_lines, task);
+    if (lines.empty()) continue;
+    const Json& measures = lines.front()->at("row").at("tasks").at(task).at("measures");
     if (body.empty()) {
       for (const auto& [name, score] : measures.items()) head.push_back(name);
       head.insert(head.end(), {"95 % of the first", "share of the gap %"});
@@ -100,8 +112,10 @@ std::string quality_table(const std::map<std::pair<std::string, int64_t>, Lines>
     std::vector<std::string> cells = {key.first, ratio_text(key.second), cat(lines.size())};
     for (const auto& [name, score] : measures.items()) {
       std::vector<double> values;
-      for (const Json* line : lines)
-        values.push_back(line->at("row").at("tasks").at(task).at("measures").at(name).at("value"));
+      for (const Json* line : lines) {
+        const Json& value = line->at("row").at("tasks").at(task).at("measures").at(name).at("value");
+        if (value.is_number()) values.push_back(value);  // null: not a number
+      }
       cells.push_back(mean_and_spread(values));
     }
     const auto all = pooled(lines, task);

@@ -51,6 +51,31 @@ TokenIds Tokenizer::encode(std::string_view text, bool parse_special) const {
   return ids;
 }
 
+TokenIds Tokenizer::encode(const std::vector<TextPart>& parts) const {
+  TokenIds ids;
+  std::string plain;  // not encoded yet
+  const auto encode_plain_text = [&] {
+    const TokenIds more = encode(plain);
+    ids.insert(ids.end(), more.begin(), more.end());
+    plain.clear();
+  };
+  for (const auto& part : parts) {
+    std::string_view text = part.text;
+    while (part.special) {
+      const std::pair<const std::string, int64_t>* hit = nullptr;
+      const size_t at = find_token(text, special_by_name_, &hit);
+      if (hit == nullptr) break;
+      plain += text.substr(0, at);
+      encode_plain_text();
+      ids.push_back(hit->second);
+      text.remove_prefix(at + hit->first.size());
+    }
+    plain += text;
+  }
+  encode_plain_text();
+  return ids;
+}
+
 std::string Tokenizer::decode(const TokenIds& ids, bool skip_special) const {
   std::string bytes;
   for (const int64_t id : ids) {

@@ -1,5 +1,8 @@
 #include "precis/text/utf8.h"
 
+#include "precis/core/error.h"
+#include "precis/core/strings.h"
+
 namespace precis {
 namespace {
 
@@ -45,6 +48,11 @@ size_t first_invalid_utf8(std::string_view bytes) {
     i += length;
   }
   return std::string_view::npos;
+}
+
+void require_utf8(std::string_view bytes, const std::string& where) {
+  const size_t at = first_invalid_utf8(bytes);
+  if (at != std::string_view::npos) throw Error({.what = "not valid UTF-8", .where = cat(where, ", byte ", at)});
 }
 
 std::string to_valid_utf8(std::string_view bytes) {

@@ -24,6 +24,7 @@ class DecoderLearner : public Learner {
                Stopwatch& watch, StepSeconds& seconds) override;
   std::string file() const override { return "decoder"; }
   void describe(const std::filesystem::path&) const override {}
+  void require_own(const std::filesystem::path&) const override {}  // the configuration and the data tell it
   bool is_exported(const std::filesystem::path&) const override { return std::filesystem::exists(exported_); }
   void write_export(const std::filesystem::path&) const override { write_export_(*this); }
 

@@ -44,6 +44,10 @@ LossSum CompressorLearner::loss(const Objective& objective, const TrainingSet::E
 // Makes a checkpoint usable on its own.
 void CompressorLearner::describe(const fs::path& checkpoint) const { write_compressor_json(checkpoint, compressor_); }
 
+void CompressorLearner::require_own(const fs::path& checkpoint) const {
+  require_trained_around(checkpoint, compressor_.decoder().fingerprint(), compressor_.tokenizer_hash());
+}
+
 bool CompressorLearner::is_exported(const fs::path& run) const {
   return fs::exists(run / "compressor" / "compressor.json");
 }

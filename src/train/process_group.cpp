@@ -11,8 +11,12 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #endif
 
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <future>
+#include <stdexcept>
+#include <thread>
 
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
@@ -46,6 +50,18 @@ int64_t number_in_environment(const char* name, int64_t low, int64_t high) {
              "start the processes with torchrun --no-python, or set RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT"});
   }
   return value;
+}
+
+// The result of f, or an exception after `limit`: TCPStore waits without end for another program that answers at its
+// port. The abandoned thread ends with the process.
+template <class F>
+auto within(std::chrono::milliseconds limit, F f) {
+  std::packaged_task<decltype(f())()> task(std::move(f));
+  auto result = task.get_future();
+  std::thread(std::move(task)).detach();
+  if (result.wait_for(limit) != std::future_status::ready)
+    throw std::runtime_error(cat("no answer in ", limit.count() / 1000, " s"));
+  return result.get();
 }
 
 }  // namespace
@@ -98,9 +114,10 @@ ProcessGroup ProcessGroup::from_environment(const std::string& device, double ti
   out.backend_ = std::make_unique<Backend>();
   out.backend_->name = cat("process ", out.rank_, " of ", out.size_);
   try {
-    out.backend_->store =
-        c10::make_intrusive<c10d::PrefixStore>(cat("precis/attempt-", environment("TORCHELASTIC_RESTART_COUNT")),
-                                               c10::make_intrusive<c10d::TCPStore>(address, options));
+    out.backend_->store = c10::make_intrusive<c10d::PrefixStore>(
+        cat("precis/attempt-", environment("TORCHELASTIC_RESTART_COUNT")),
+        within(timeout + std::chrono::seconds(1),
+               [address, options] { return c10::make_intrusive<c10d::TCPStore>(address, options); }));
     const int rank = static_cast<int>(out.rank_), size = static_cast<int>(out.size_);
     if (device == "cuda") {
 #ifdef USE_C10D_NCCL

@@ -36,6 +36,26 @@ std::string checkpoint_name(int64_t step) {
   return name;
 }
 
+// Complete checkpoints of a run, oldest first.
+std::vector<fs::path> complete_checkpoints(const fs::path& run) {
+  std::vector<fs::path> found;
+  if (!fs::exists(run / "checkpoints")) return found;
+  for (const auto& entry : fs::directory_iterator(run / "checkpoints")) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("step-") && fs::exists(entry.path() / "state.json")) found.push_back(entry.path());
+  }
+  // By step: names have at least six digits, so a longer one is a later step.
+  std::sort(found.begin(), found.end(), [](const fs::path& a, const fs::path& b) {
+    const std::string x = a.filename().string(), y = b.filename().string();
+    return x.size() != y.size() ? x.size() < y.size() : x < y;
+  });
+  return found;
+}
+
+RunState read_state(const fs::path& checkpoint) {
+  return run_state_from_json(read_json(checkpoint / "state.json"), (checkpoint / "state.json").string());
+}
+
 }  // namespace
 
 Json environment_json(const Config& config) {
@@ -90,34 +110,44 @@ RunFolder::RunFolder(const fs::path& path, const Config& config) : path_(path) {
 }
 
 std::vector<fs::path> RunFolder::checkpoints() const {
-  std::vector<fs::path> found;
   for (const auto& entry : fs::directory_iterator(path_ / "checkpoints")) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with(".")) {
-      fs::remove_all(entry.path());  // an interrupted save
-    } else if (name.starts_with("step-") && fs::exists(entry.path() / "state.json")) {
-      found.push_back(entry.path());
-    }
+    if (entry.path().filename().string().starts_with(".")) fs::remove_all(entry.path());  // an interrupted save
   }
-  // By step: names have at least six digits, so a longer one is a later step.
-  std::sort(found.begin(), found.end(), [](const fs::path& a, const fs::path& b) {
-    const std::string x = a.filename().string(), y = b.filename().string();
-    return x.size() != y.size() ? x.size() < y.size() : x < y;
-  });
-  return found;
+  return complete_checkpoints(path_);
 }
 
 std::optional<RunState> RunFolder::resume(Learner& learner, AdamW& optimizer) const {
   const auto all = checkpoints();
   if (all.empty()) return std::nullopt;
   const fs::path& newest = all.back();
-  const std::string where = (newest / "state.json").string();
-  const Json json = read_json(newest / "state.json");
-  const RunState state = run_state_from_json(json, where);
-  const SafetensorsFile tensors(newest / (learner.file() + ".safetensors")), moments(newest / "optimizer.safetensors");
-  learner.load(tensors.tensors(), tensors.path());
+  const RunState state = read_state(newest);
+  learner.require_own(newest);
+  const SafetensorsFile moments(newest / "optimizer.safetensors");
+  load(state.step, learner);
   optimizer.load_state(moments.tensors(), moments.path());
   return state;
+}
+
+void RunFolder::load(int64_t step, Learner& learner) const {
+  const SafetensorsFile tensors(path_ / "checkpoints" / checkpoint_name(step) / (learner.file() + ".safetensors"));
+  learner.load(tensors.tensors(), tensors.path());
+}
+
+fs::path find_checkpoint(const fs::path& run, const std::string& which) {
+  const auto all = complete_checkpoints(run);
+  std::vector<std::string> steps;
+  for (const auto& checkpoint : all) steps.push_back(cat(read_state(checkpoint).step));
+  const int64_t best = all.empty() ? -1 : read_state(all.back()).best_step;
+  if (which == "last" && !all.empty()) return all.back();
+  const std::string step = which == "best" ? cat(best) : which;
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (steps[i] == step) return all[i];
+  }
+  throw Error({.what = cat("no such checkpoint: ", excerpt(which)),
+               .where = (run / "checkpoints").string(),
+               .expected = steps.empty() ? "last, best or a step" : "last, best or a step: " + join(steps, ", "),
+               .found = which == "best" && best < 0 ? "no best one; it needs train.keep_best" : "",
+               .hint = steps.empty() ? "the folder has no checkpoints" : ""});
 }
 
 void RunFolder::save(const RunState& state, const Learner& learner, const AdamW& optimizer, int64_t keep) const {

@@ -57,6 +57,7 @@ class TrainingRun {
   }
 
   TrainResult run() {
+    const InterruptGuard stops_between_steps;
     resume();
     const bool was_finished =
         group_.copy_from_first(std::string(folder_ && learner_.is_exported(folder_->path()) ? "yes" : "no")) == "yes";
@@ -73,7 +74,7 @@ class TrainingRun {
     if (evaluate_ && last_evaluated_ != state_.step) evaluate();
     save();
     learner_.set_training(false);
-    if (folder_) learner_.write_export(folder_->path());
+    if (folder_) write_export();
     return {state_.step, state_.train_seconds, false};
   }
 
@@ -91,6 +92,15 @@ class TrainingRun {
   }
   void save() {
     if (folder_) folder_->save(state_, learner_, optimizer_, train_.keep);
+  }
+  // The last state; with train.keep_best the best one.
+  void write_export() {
+    if (state_.best_step >= 0 && state_.best_step != state_.step) {
+      folder_->load(state_.best_step, learner_);
+      log::info(cat("exporting the best checkpoint, step ", state_.best_step, ": ", train_.keep_best, " ",
+                    fixed(state_.best_score, 2)));
+    }
+    learner_.write_export(folder_->path());
   }
   size_t stage() const {
     size_t index = 0;

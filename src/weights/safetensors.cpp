@@ -1,6 +1,7 @@
 #include "precis/weights/safetensors.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "precis/core/error.h"
@@ -151,6 +152,12 @@ TensorMap SafetensorsFile::tensors() const {
   TensorMap out;
   for (const auto& [name, entry] : entries_) out[name] = tensor(name);
   return out;
+}
+
+bool all_finite(const Tensor& tensor) {
+  if (!tensor.is_floating_point() || tensor.numel() == 0) return true;
+  const auto [low, high] = tensor.detach().aminmax();  // NaN if any entry is
+  return std::isfinite(low.item<double>()) && std::isfinite(high.item<double>());
 }
 
 void write_safetensors(const std::filesystem::path& path, const TensorMap& tensors, const Metadata& metadata) {

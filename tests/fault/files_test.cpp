@@ -6,6 +6,7 @@
 #include "precis/core/gguf.h"
 #include "precis/core/strings.h"
 #include "precis/data/passage_set.h"
+#include "precis/model/generate.h"
 #include "precis/train/run_folder.h"
 #include "precis/weights/dequantize.h"
 #include "support.h"
@@ -108,6 +109,13 @@ INSTANTIATE_TEST_SUITE_P(
                   "impossible tensor size"},
         std::pair{gguf(1, 0, gguf_text("t") + le32(1) + le64(4) + le32(0) + le64(1u << 30)), "outside the file"}));
 
+TEST(Gguf, ListsDoNotGrowBeyondAllBoundsInMemory) {
+  const TemporaryFolder folder;
+  constexpr uint64_t count = (uint64_t{1} << 24) + 1;  // items of one byte, of 40 in memory
+  write_text(folder / "m.gguf", gguf(0, 1, gguf_text("k") + le32(9) + le32(0) + le64(count) + std::string(count, 'x')));
+  EXPECT_CONTAINS(error_of([&] { GgufFile file(folder / "m.gguf"); }), "too many list items");
+}
+
 TEST(Gguf, DataPastTheEndAndUnknownTypesAreErrors) {
   const TemporaryFolder folder;
   const auto write = [&](uint32_t type) {
@@ -188,6 +196,26 @@ TEST(Models, StrictReadingNamesWhatIsWrong) {
   EXPECT_CONTAINS(message(), "gpt_neox");
   write_tiny_model(folder.path(), {{"num_hidden_layers", -1}});
   EXPECT_CONTAINS(message(), "num_hidden_layers");
+  write_tiny_model(folder.path(), {{"num_hidden_layers", int64_t{1} << 31}});
+  EXPECT_CONTAINS(message(), "impossible number of layers");
+  write_tiny_model(folder.path());
+  for (const double value : {static_cast<double>(NAN), static_cast<double>(-INFINITY)}) {
+    TensorMap broken = tensors;
+    broken["model.layers.1.mlp.up_proj.weight"] = tensors["model.layers.1.mlp.up_proj.weight"].clone();
+    broken["model.layers.1.mlp.up_proj.weight"][3][3] = value;
+    rewrite(broken);
+    EXPECT_CONTAINS(message(), "model.layers.1.mlp.up_proj.weight: the tensor holds NaN or infinity");
+  }
+}
+
+TEST(Models, Qwen3WithoutAHeadWidthHas128) {
+  const TemporaryFolder folder;
+  write_tiny_model(folder.path(), {{"model_type", "qwen3"}});
+  Json config = read_json(folder / "config.json");
+  config.erase("head_dim");
+  EXPECT_EQ(decoder_config_from_hugging_face(config, "config.json").head_dim, 128);  // as transformers
+  config["model_type"] = "llama";
+  EXPECT_EQ(decoder_config_from_hugging_face(config, "config.json").head_dim, 8);
 }
 
 TEST(Models, ShardedCheckpointEqualsTheSingleFile) {

@@ -41,6 +41,14 @@ class MemoryFiles : public ::testing::Test {
     return error_of([&] { load_memory(folder_ / "damaged.safetensors"); });
   }
 
+  // The same with the right checksum.
+  std::string repaired(const std::function<void(TensorMap&)>& change) {
+    return damage([&](Metadata& metadata, TensorMap& tensors) {
+      change(tensors);
+      metadata["checksum"] = memory_checksum(metadata, tensors);
+    });
+  }
+
   const testing::TemporaryFolder folder_;
   const std::filesystem::path path_ = folder_ / "m.safetensors";
   const std::shared_ptr<Compressor> compressor_ = make_compressor({"sac", {"compressor.method=sac"}});
@@ -92,6 +100,27 @@ TEST_F(MemoryFiles, WithImpossibleNumbersAreRefusedThoughTheChecksumFits) {
   other = file_;
   other.memory.documents = {torch::full_like(file_.memory.segments, 3), torch::tensor({{20, 17}})};
   EXPECT_CONTAINS(refusal(other), "values of documents");
+}
+
+TEST_F(MemoryFiles, ThatAreNotNumbersAreNeitherWrittenNorRead) {
+  for (const double value : {static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
+    MemoryFile other = file_;
+    auto& layers = std::get<KvMemory>(other.memory.content).layers;
+    layers.back().v = layers.back().v.clone();
+    layers.back().v[0][0][0][0] = value;
+    EXPECT_CONTAINS(error_of([&] { save_memory(folder_ / "new.safetensors", other); }), "NaN or infinity");
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "new.safetensors"));
+  }
+  EXPECT_CONTAINS(repaired([](TensorMap& tensors) { tensors["layers.1.keys"][0][0][0] = NAN; }), "NaN or infinity");
+}
+
+TEST_F(MemoryFiles, WhoseLaterLayersDifferAreRefusedThoughTheChecksumFits) {
+  EXPECT_CONTAINS(repaired([](TensorMap& t) { t["layers.1.keys"] = t["layers.1.keys"].narrow(2, 0, 4).clone(); }),
+                  "shape of layers.1.keys");
+  EXPECT_CONTAINS(repaired([](TensorMap& t) { t["layers.1.values"] = t["layers.1.values"].to(torch::kBFloat16); }),
+                  "dtype of layers.1");
+  EXPECT_CONTAINS(repaired([](TensorMap& t) { t["layers.0.keys"] = t["layers.0.keys"].to(torch::kLong); }),
+                  "dtype of layers.0.keys");
 }
 
 TEST_F(MemoryFiles, AnyAlteredByteIsNoticed) {

@@ -3,8 +3,10 @@
 #include <torch/types.h>
 
 #include <cmath>
+#include <stdexcept>
 #include <thread>
 
+#include "precis/compress/prompt.h"
 #include "precis/core/file.h"
 #include "precis/core/strings.h"
 #include "precis/data/synth.h"
@@ -105,7 +107,7 @@ TEST(Tasks, ChoicesAreTheLikeliestByTheDecodersOwnNumbers) {
   for (size_t q = 0; q < 5; ++q) {
     const Question& question = *world.questions[q].question;
     const TokenIds prompt =
-        world.tokenizer->encode(fill_template(world.config.eval.prompt.without_context, "", question.text, ""), true);
+        encode_template(*world.tokenizer, world.config.eval.prompt.without_context, {.question = question.text});
     double best = -1e30;
     std::string expected;
     for (const auto& option : question.options) {
@@ -388,6 +390,59 @@ TEST_F(Sweeps, AFailedCellIsReportedAndTheOthersRun) {
   const Json plan = sweep_plan(layers("a", {broken}), CompressorRegistry::built_in().methods());
   EXPECT_EQ(plan[1]["state"], "failed");
   EXPECT_CONTAINS(plan[1]["error"].get<std::string>(), "transport window") << plan[1];
+}
+
+TEST_F(Sweeps, AScoreThatIsNotANumberLeavesTheTablesWhole) {
+  sweep("a");
+  std::string text = read_file(folder / "a" / "results.jsonl");
+  Json line = Json::parse(text.substr(0, text.find('\n')));
+  Json& measure = line["row"]["tasks"]["qa"]["measures"]["f1_percent"];
+  measure = {{"value", nullptr}, {"low", nullptr}, {"high", nullptr}};
+  line["items"]["qa"]["sums"][0] = {nullptr, 1};
+  testing::write_text(folder / "a" / "results.jsonl", line.dump() + text.substr(text.find('\n')));
+  EXPECT_EQ(sweep("a").done_now, 0);
+  EXPECT_CONTAINS(read_file(folder / "a" / "results.md"), "| icae | 8x |");
+}
+
+// Means of embeddings, but for rows that are not a number, or none at all.
+class Broken : public Compressor {
+ public:
+  Broken(const CompressorConfig& config, const Surroundings& surroundings) : Compressor(config, surroundings) {}
+  Memory compress(const TokenBatch& context) override {
+    if (ratio() == 8) throw std::runtime_error("ratio eight");
+    Memory memory = empty_memory(context);
+    memory.lengths = torch::ones_like(context.lengths);
+    memory.segments = torch::zeros({context.lengths.size(0), 1}, torch::kLong);
+    place_memory(memory);
+    const Tensor rows = torch::full({context.lengths.size(0), 1, decoder().config().hidden}, NAN);
+    memory.content = EmbeddingMemory{rows, rows};
+    return memory;
+  }
+  DecoderInput prompt(const Memory& memory, const TaskTokens& task) const override {
+    return embedding_prompt(decoder(), -1, {}, memory, task);
+  }
+};
+
+TEST_F(Sweeps, ARowThatFailsLeavesTheOthersAndItsReasonInTheReport) {
+  CompressorRegistry registry = CompressorRegistry::built_in();
+  registry.add("broken", [](const auto& config, const auto& given) { return std::make_shared<Broken>(config, given); });
+  const Config config = resolve_config(layers("r", {"compressor.ratio=[4, 8]", "eval.references=broken,mean-pool,none",
+                                                    "eval.tasks=continuation", "data.continuation_tokens=8"}),
+                                       registry.methods());
+  const auto tokenizer = load_tokenizer(folder / "model");
+  std::vector<size_t> rows_so_far;
+  const Report report = evaluate(config, registry, load_decoder(folder / "model"), *tokenizer,
+                                 [&](const Report& so_far) { rows_so_far.push_back(so_far.rows.size()); });
+  EXPECT_EQ(rows_so_far, (std::vector<size_t>{1, 2, 3, 4, 5}));
+  ASSERT_EQ(report.rows.size(), 5u);
+  EXPECT_CONTAINS(report.rows[0].failures.at("continuation"), "not a number");
+  EXPECT_CONTAINS(report.rows[1].failures.at("continuation"), "ratio eight");
+  for (size_t i = 0; i < 5; ++i) EXPECT_EQ(report.rows[i].tasks.size(), i < 2 ? 0u : 1u) << report.rows[i].name;
+  EXPECT_CONTAINS(report_markdown(report_json(report)), "| untrained-broken-8 | continuation | internal error: ratio");
+  Config wrong = config;
+  wrong.eval.references = {"mean-pol"};
+  EXPECT_CONTAINS(error_of([&] { evaluate(wrong, registry, load_decoder(folder / "model"), *tokenizer); }),
+                  "did you mean mean-pool?");
 }
 
 TEST_F(Sweeps, TwoThatShareAFolderRunNoCellTwice) {

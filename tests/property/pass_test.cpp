@@ -4,12 +4,17 @@
 #include <torch/autograd.h>
 #include <torch/types.h>
 
+#include <algorithm>
+#include <cmath>
+
+#include "precis/model/generate.h"
 #include "precis/nn/recompute.h"
 #include "support.h"
 
 namespace precis {
 namespace {
 
+using testing::error_of;
 using testing::random_contexts;
 using testing::tiny_decoder;
 
@@ -31,6 +36,38 @@ class Passes : public ::testing::Test {
   TokenBatch text_ = random_contexts({12, 12});
   Tensor rows_ = decoder_->embed(text_.ids), positions_ = torch::arange(12).unsqueeze(0);
 };
+
+TEST_F(Passes, PositionsAndIdsOutsideOfTheModelAreRefused) {
+  const at::NoGradGuard no_gradient;
+  EXPECT_CONTAINS(error_of([&] { decoder_->hidden({.rows = rows_, .position_ids = positions_ + 245}); }),
+                  "positions up to 255, found 256");
+  EXPECT_CONTAINS(error_of([&] { decoder_->embed(torch::tensor({63, 64})); }), "ids below 64, found 64");
+}
+
+TEST_F(Passes, GeneratesOnlyIdsOfTheVocabulary) {
+  const DecoderInput input{.rows = rows_, .lengths = text_.lengths, .position_ids = positions_.expand({2, -1})};
+  for (const double temperature : {0.0, 5.0}) {
+    for (const bool by_rows : {true, false}) {
+      GenerateOptions options{.max_new_tokens = 40, .temperature = temperature, .vocabulary = 5, .by_rows = by_rows};
+      int64_t highest = 0;
+      for (const auto& ids : generate(*decoder_, input, options)) highest = std::max(highest, std::ranges::max(ids));
+      EXPECT_LT(highest, 5);
+      options.vocabulary = 0;
+      for (const auto& ids : generate(*decoder_, input, options)) highest = std::max(highest, std::ranges::max(ids));
+      EXPECT_GE(highest, 5);
+    }
+  }
+}
+
+TEST_F(Passes, GenerateRefusesRowsThatAreNotNumbersAndTakesAnyTopP) {
+  const DecoderInput input{.rows = rows_, .lengths = text_.lengths, .position_ids = positions_.expand({2, -1})};
+  const auto greedy = generate(*decoder_, input, {.max_new_tokens = 8});
+  EXPECT_EQ(generate(*decoder_, input, {.max_new_tokens = 8, .temperature = 1, .top_p = 0}), greedy);
+  EXPECT_EQ(generate(*decoder_, input, {.max_new_tokens = 8, .temperature = 1e-300}), greedy);
+  DecoderInput broken = input;
+  broken.rows = rows_ * NAN;
+  EXPECT_CONTAINS(error_of([&] { generate(*decoder_, broken, {}); }), "logits are not numbers");
+}
 
 TEST_F(Passes, AdaptersChangeTheRowsTheyAreLimitedTo) {
   const at::NoGradGuard no_gradient;

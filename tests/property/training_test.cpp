@@ -82,6 +82,27 @@ TEST(Training, ChangedConfigurationOrDataIsRefusedByName) {
   EXPECT_CONTAINS(error_of([&] { run(config_for(dir), 2); }), "training data has changed");
 }
 
+TEST(Training, ACheckpointAroundAnotherModelOrTokenizerIsNotResumed) {
+  const TemporaryFolder folder;
+  const auto dir = folder / "run";
+  run(config_for(dir, {"train.steps=5"}));
+  const auto file = dir / "checkpoints" / "step-000005" / "compressor.json";
+  const Json made = read_json(file);
+  for (const auto& [key, words] : {std::pair{"base_fingerprint", "trained with another base model"},
+                                   std::pair{"tokenizer_hash", "trained with another tokenizer"}}) {
+    Json other = made;
+    other[key] = "another";
+    write_json(file, other);
+    const std::string message = error_of([&] { run(config_for(dir)); });
+    EXPECT_CONTAINS(message, words);
+    EXPECT_CONTAINS(message, "another (trained with)");
+    EXPECT_CONTAINS(message, made[key].get<std::string>() + " (given now)");
+  }
+  write_json(file, made);
+  run(config_for(dir));
+  EXPECT_EQ(losses(dir).size(), 10u);
+}
+
 TEST(Training, AFolderInUseIsRefused) {
   const TemporaryFolder folder;
   const RunFolder held(folder / "run", config_for(folder / "run"));
@@ -222,8 +243,8 @@ TEST(Training, AShardThatGoesBadEndsTheRunAndLeavesTheLastCheckpoint) {
                                           "train.keep=1"};
     overrides.insert(overrides.end(), more.begin(), more.end());
     const Config config = config_for(folder / dir, overrides);
-    const auto compressor =
-        CompressorRegistry::built_in().make(config.compressor, surroundings_of(tiny_decoder(), *tokenizer, 3));
+    const auto compressor = CompressorRegistry::built_in().make(
+        config.compressor, surroundings_of(tiny_decoder("cpu", 1024), *tokenizer, 3));
     const auto data = open_training_set({(folder / "corpus").string()}, *tokenizer, config.data, false);
     return train(*compressor, {{stages_of(config).front(), data}}, config).steps;
   };
@@ -310,8 +331,8 @@ TEST(Training, TheBestCheckpointIsKeptAndATargetEndsTheRun) {
   const auto train_with = [&](const std::filesystem::path& dir, std::vector<std::string> options) {
     options.insert(options.end(), {"train.eval_interval=2", "train.keep_best=em_percent", "train.keep=1"});
     const Config config = config_for(dir, options);
-    const auto compressor =
-        CompressorRegistry::built_in().make(config.compressor, surroundings_of(tiny_decoder(), *tokenizer, 3));
+    const auto compressor = CompressorRegistry::built_in().make(
+        config.compressor, surroundings_of(tiny_decoder("cpu", 1024), *tokenizer, 3));
     const PassageSet data(passages(), *tokenizer, config.data, false);
     int64_t calls = 0;  // scores 10, 40, 30, 20, 10
     return train(*compressor, data, config, [&](Compressor&) -> Json {
@@ -323,6 +344,14 @@ TEST(Training, TheBestCheckpointIsKeptAndATargetEndsTheRun) {
   EXPECT_TRUE(std::filesystem::exists(folder / "best" / "checkpoints" / "step-000004" / "compressor.json"));
   EXPECT_TRUE(std::filesystem::exists(folder / "best" / "checkpoints" / "step-000010"));
   EXPECT_FALSE(std::filesystem::exists(folder / "best" / "checkpoints" / "step-000002"));
+  // The best one is exported, and each can be named.
+  const auto exported = folder / "best" / "compressor", best = folder / "best" / "checkpoints" / "step-000004";
+  EXPECT_EQ(read_file(exported / "compressor.safetensors"), read_file(best / "compressor.safetensors"));
+  EXPECT_EQ(find_checkpoint(folder / "best", "best"), best);
+  EXPECT_EQ(find_checkpoint(folder / "best", "4"), best);
+  EXPECT_EQ(find_checkpoint(folder / "best", "last"), folder / "best" / "checkpoints" / "step-000010");
+  EXPECT_CONTAINS(error_of([&] { find_checkpoint(folder / "best", "5"); }), "last, best or a step: 4, 10");
+  EXPECT_CONTAINS(error_of([&] { find_checkpoint(folder / "nothing", "last"); }), "no checkpoints");
   EXPECT_EQ(train_with(folder / "target", {"train.target_em=35"}).steps, 4);
   EXPECT_TRUE(train_with(folder / "target", {"train.target_em=35"}).already_finished);
 }

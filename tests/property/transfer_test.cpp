@@ -140,10 +140,38 @@ TEST(PeftAdapters, RoundTripIsExact) {
     EXPECT_TRUE(adapter.tensors.at(name).equal(tensor)) << name;
   }
   EXPECT_EQ(adapter.tensors.size(), count);
-  Json config = read_json(folder / "adapter_config.json");
-  config["use_dora"] = true;
-  write_json(folder / "adapter_config.json", config);
-  EXPECT_CONTAINS(error_of([&] { read_peft_adapter(folder.path()); }), "use_dora");
+}
+
+TEST(PeftAdapters, KindsThatMeanSomethingElseAreRefusedByName) {
+  const auto compressor = make_compressor({"pic", {"compressor.method=pic"}});
+  const TemporaryFolder folder;
+  save_peft_adapter(folder.path(), *compressor);
+  const Json config = read_json(folder / "adapter_config.json");
+  const auto with = [&](const std::string& key, const Json& value) {
+    Json changed = config;
+    changed[key] = value;
+    write_json(folder / "adapter_config.json", changed);
+    return read_peft_adapter(folder.path());
+  };
+  const std::vector<std::pair<std::string, Json>> refused = {{"use_dora", true},
+                                                             {"fan_in_fan_out", true},
+                                                             {"lora_bias", true},
+                                                             {"bias", "all"},
+                                                             {"rank_pattern", {{"q_proj", 8}}},
+                                                             {"alpha_pattern", {{"q_proj", 8}}},
+                                                             {"modules_to_save", {"lm_head"}},
+                                                             {"init_lora_weights", "pissa_niter_4"},
+                                                             {"init_lora_weights", "olora"},
+                                                             {"init_lora_weights", "loftq"},
+                                                             {"init_lora_weights", "corda"},
+                                                             {"init_lora_weights", "eva"}};
+  for (const auto& [key, value] : refused) EXPECT_CONTAINS(error_of([&] { with(key, value); }), key);
+  for (const auto& [key, value] : std::vector<std::pair<std::string, Json>>{{"rank_pattern", Json::object()},
+                                                                            {"modules_to_save", nullptr},
+                                                                            {"init_lora_weights", true},
+                                                                            {"init_lora_weights", "gaussian"}})
+    EXPECT_EQ(with(key, value).lora.alpha, 8) << key;
+  EXPECT_EQ(with("use_rslora", true).lora.alpha, 16);  // 8 / sqrt(4) = 16 / 4
 }
 
 }  // namespace

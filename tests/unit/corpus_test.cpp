@@ -73,6 +73,21 @@ TEST(Corpus, LongDocumentsComeInPiecesThatEndWithALineOrACharacter) {
   }
 }
 
+TEST(Corpus, FollowsLinkedFoldersOnceAndPassesOverPackedMembersOfAnArchive) {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "books/one");
+  fs::create_directories(folder / "elsewhere");
+  write_text(folder / "books/one/a.txt", "a");
+  write_text(folder / "elsewhere/b.txt", "b");
+  fs::create_directory_symlink("../elsewhere", folder / "books/two");
+  fs::create_directory_symlink("..", folder / "books/one/up");  // a cycle
+  EXPECT_EQ(texts({folder / "books"}), (std::vector<std::string>{"a", "b"}));
+  write_text(folder / "c.jsonl", R"({"text":"c"})");
+  shell("cd " + folder.path().string() +
+        " && gzip -k c.jsonl && mv elsewhere/b.txt . && tar cf p.tar c.jsonl.gz b.txt");
+  EXPECT_EQ(texts({folder / "p.tar"}), (std::vector<std::string>{"b"}));
+}
+
 TEST(Corpus, ErrorsNameTheFile) {
   const TemporaryFolder folder;
   const auto expect = [&](const std::string& name, const std::string& content, const std::string& pattern) {

@@ -19,6 +19,22 @@ TEST(Metrics, NormalisesAsTheSquadScorerDoes) {
   EXPECT_EQ(normalize_answer("another theory"), "another theory");
 }
 
+// Values of the official scorer: str.split() parts words at U+001C to U+001F, and \\b stands beside a combining mark.
+TEST(Metrics, KnowsPythonsSpacesAndWords) {
+  EXPECT_EQ(score_answer("ann a", {"ann\x1f"
+                                   "a"})
+                .exact_match,
+            1);
+  EXPECT_EQ(normalize_answer("a\xCC\x81"
+                             "b"),
+            normalize_answer("\xCC\x81"
+                             "b"));
+  EXPECT_EQ(normalize_answer("the_cat a1 \xC3\xA9"
+                             "a"),
+            "thecat a1 \xC3\xA9"
+            "a");
+}
+
 TEST(Metrics, TakesTheBestGoldAnswer) {
   EXPECT_EQ(score_answer("the Denver Broncos", {"Broncos", "Denver Broncos"}).exact_match, 1);
   EXPECT_NEAR(score_answer("Denver Broncos team", {"Denver Broncos"}).f1, 0.8, 1e-12);
@@ -113,7 +129,20 @@ TEST(Synth, IsAPureFunctionOfItsOptions) {
 }
 
 TEST(Templates, InsertDataAsItIs) {
-  EXPECT_EQ(fill_template("C: {context} Q: {question}", "{question}", "who?", ""), "C: {question} Q: who?");
+  const auto tokenizer = load_tokenizer(PRECIS_SOURCE_DIR "/assets/small-decoder");
+  const auto encoded = [&](const std::string& form, const std::string& context, const std::string& question) {
+    return encode_template(*tokenizer, form, {context, question, ""});
+  };
+  EXPECT_EQ(encoded("C: {context} Q: {question}", "{question}", "who?"), tokenizer->encode("C: {question} Q: who?"));
+  // Special tokens are parsed in the template only; plain text is encoded across the borders of its parts.
+  const int64_t eos = tokenizer->eos_id;
+  TokenIds expected = tokenizer->encode("one</s>two");
+  EXPECT_EQ(encoded("on{question}two", "", "e</s>"), expected);
+  EXPECT_EQ(std::count(expected.begin(), expected.end(), eos), 0);
+  expected = tokenizer->encode("one ");
+  expected.push_back(eos);
+  for (const int64_t id : tokenizer->encode("</s> two")) expected.push_back(id);
+  EXPECT_EQ(encoded("one </s>{question} two", "", "</s>"), expected);
 }
 
 TEST(Data, EverySharedSetReads) {

@@ -26,12 +26,17 @@ void save_compressor(const std::filesystem::path& folder, const Compressor& comp
 // Writes the adapters alone, in PEFT's format, to an existing folder. Throws Error if the compressor has none.
 void save_peft_adapter(const std::filesystem::path& folder, const Compressor& compressor);
 
+// Throws Error naming both sides unless the compressor in `folder` (with compressor.json) was trained around this base
+// model and tokenizer.
+void require_trained_around(const std::filesystem::path& folder, const std::string& base_fingerprint,
+                            const std::string& tokenizer_hash);
+
 // `path`: a finished run folder or an exported compressor. Throws Error naming both sides if it was trained with
 // another base model or tokenizer.
 std::shared_ptr<Compressor> load_compressor(const std::filesystem::path& path, const CompressorRegistry& registry,
                                             std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer);
 
-// What a compressor needs besides its configuration.
+// What a compressor needs besides its configuration. `tokenizer` outlives the compressor.
 Compressor::Surroundings surroundings_of(std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer,
                                          uint64_t seed);
 

@@ -178,21 +178,26 @@ struct PromptConfig {
 
 struct EvalConfig {
   std::vector<std::string> compressors, tasks = {"qa"}, references = {"full", "none", "truncate"}, options;
-  int64_t limit = 0, batch = 8, max_new_tokens = 24, truncate_ratio = 0, bootstrap_samples = 1000;
-  std::string answer_cut = "newline";
+  int64_t limit = 0, batch = 8, max_new_tokens = 24, truncate_ratio = 0, bootstrap_samples = 1000,
+          segments_at_once = 16;
+  std::string answer_cut = "newline", checkpoint;
   double target_em = 0;
   PromptConfig prompt;
   template <class V>
   void visit(V& v) {
     v("compressors", compressors, "run folders or exported compressors to evaluate");
+    v("checkpoint", checkpoint,
+      "last, best (of train.keep_best) or a step of each run in eval.compressors; empty: its export");
     v("tasks", tasks, "evaluation tasks", one_of({"qa", "choice", "continuation", "autoencoding", "reconstruction"}));
     v("options", options, "choice task: options for questions without their own, e.g. yes,no");
     v("references", references,
-      "references without training: the full context, no context, its last or first tokens, mean pooling with the "
-      "frozen decoder",
-      one_of({"full", "none", "truncate", "truncate-first", "mean-pool"}));
+      "rows without training: full (the whole context), none, truncate and truncate-first (its last or first tokens), "
+      "or a method's name (untrained, without adapters and projector)");
     v("limit", limit, "maximum number of questions; 0: all", at_least(0));
     v("batch", batch, "questions per batch", at_least(1));
+    v("segments_at_once", segments_at_once,
+      "compress longer contexts in parts of this many segments, in bounded memory; the result is the same",
+      at_least(1));
     v("max_new_tokens", max_new_tokens, "maximum answer length in tokens", at_least(1));
     v("truncate_ratio", truncate_ratio, "references keep 1 in this many tokens; 0: each ratio of the compressors",
       at_least(0));

@@ -8,9 +8,13 @@
 
 namespace precis {
 
-// Fills "{context}", "{question}", "{answer}" in a template.
-std::string fill_template(const std::string& text, const std::string& context, const std::string& question,
-                          const std::string& answer);
+struct TemplateFields {
+  std::string context, question, answer;
+};
+
+// Ids of a template with "{context}", "{question}" and "{answer}" filled in. Names of special tokens are parsed in the
+// template, never in the texts that are filled in.
+TokenIds encode_template(const Tokenizer& tokenizer, const std::string& form, const TemplateFields& fields);
 
 // Ids of the text to compress: the context in its template, after BOS if `with_bos`.
 TokenIds context_ids(const Tokenizer& tokenizer, const DataConfig& data, const std::string& context, bool with_bos);

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
 
 #include "precis/core/json.h"
 #include "precis/eval/tasks.h"
@@ -18,8 +21,9 @@ struct ReportRow {
   RowKind kind = RowKind::memory;
   std::string prompt;  // the name of the prompt
   std::vector<TaskScores> tasks;
-  int64_t peak_bytes = 0;      // peak memory (on a GPU: its own) during this row, base model included
-  Json curve = Json::array();  // evaluations during training, from the run's metrics.jsonl
+  std::map<std::string, std::string> failures;  // reason by task
+  int64_t peak_bytes = 0;                       // peak memory (on a GPU: its own) during this row, base model included
+  Json curve = Json::array();                   // evaluations during training, from the run's metrics.jsonl
 };
 
 struct Report {
@@ -30,9 +34,14 @@ struct Report {
   Json environment;
 };
 
-// Evaluates config.eval.compressors and config.eval.references on config.data.eval in config.eval.tasks.
+// Evaluates config.eval.compressors and config.eval.references on config.data.eval in config.eval.tasks. A row that
+// fails at a task, or whose score is not a number, keeps the reason; the other rows go on. `on_row` is called with the
+// report so far after every row.
 Report evaluate(const Config& config, const CompressorRegistry& registry, std::shared_ptr<const Decoder> decoder,
-                const Tokenizer& tokenizer);
+                const Tokenizer& tokenizer, const std::function<void(const Report&)>& on_row = {});
+
+// Runs f. Returns the reason if it throws, for work that may fail alone; an interruption is thrown on.
+std::optional<std::string> failure_of(const std::function<void()>& f);
 
 // The number of questions per context, or of generated tokens per answer, after which compressing costs less than
 // reading the full context. Computed from the median costs of two report rows; null: never.

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "precis/memory/memory.h"
+#include "precis/weights/safetensors.h"
 
 namespace precis {
 
@@ -19,6 +20,9 @@ void save_memory(const std::filesystem::path& path, const MemoryFile& file);
 
 // Throws Error if the file is truncated, altered, of another format version, or not a memory file.
 MemoryFile load_memory(const std::filesystem::path& path);
+
+// The checksum in a file's metadata: of the other metadata, and every tensor's name, dtype, shape and bytes.
+std::string memory_checksum(const Metadata& metadata, const TensorMap& tensors);
 
 // Hash of a text's token ids; `before`: the hash of the part it is appended to.
 std::string source_hash(const Tensor& ids /* int64 [L] */, const std::string& before = "");

@@ -75,6 +75,9 @@ class Decoder {
   // appended to it; else the rows follow `input.past`.
   DecoderOutput run(const DecoderInput& input, const DecoderWants& wants = {}, KvCache* cache = nullptr) const;
 
+  // Throws Error for a position beyond max_positions, if they are on the CPU. `run` does so too.
+  void check_positions(const Tensor& position_ids) const;
+
   // The same for a single output.
   Tensor hidden(const DecoderInput& input, KvCache* cache = nullptr) const { return run(input, {}, cache).rows; }
   std::vector<LayerKv> keys_values(const DecoderInput& input, const Tensor& index /* int64 [B, A] */) const {

@@ -14,6 +14,7 @@ struct GenerateOptions {
   double top_p = 1;
   std::vector<int64_t> end_ids;  // a context stops before any of these
   uint64_t seed = 1;             // random seed for sampling
+  int64_t vocabulary = 0;        // only ids below this number are chosen (the tokenizer's); 0: all
   bool by_rows = true;  // new tokens by RowDecoder, on a GPU by a DeviceGraph, if possible; false: by Decoder::hidden
 };
 

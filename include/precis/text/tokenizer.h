@@ -16,6 +16,12 @@ namespace precis {
 
 using TokenIds = std::vector<int64_t>;
 
+// Part of a text. Names of special tokens are parsed only where `special`.
+struct TextPart {
+  std::string text;
+  bool special = false;
+};
+
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
@@ -23,6 +29,9 @@ class Tokenizer {
   // Ids of `text`, without BOS or EOS. Special tokens' names in the text are plain text unless `parse_special`.
   // Throws Error if `text` is not valid UTF-8.
   TokenIds encode(std::string_view text, bool parse_special = false) const;
+
+  // Ids of the joined parts. Plain text is encoded across their borders, so that only special tokens separate words.
+  TokenIds encode(const std::vector<TextPart>& parts) const;
 
   // The text of `ids`: bytes joined, invalid UTF-8 shown as U+FFFD. Throws Error on an id out of range.
   std::string decode(const TokenIds& ids, bool skip_special = false) const;

@@ -13,6 +13,9 @@ size_t utf8_length(std::string_view bytes, bool* truncated = nullptr);
 // Offset of the first byte that is not valid UTF-8, or npos.
 size_t first_invalid_utf8(std::string_view bytes);
 
+// Throws Error with the place of the first byte that is not valid UTF-8. `where`: the file.
+void require_utf8(std::string_view bytes, const std::string& where);
+
 // Replaces each maximal invalid part by U+FFFD (Unicode 15, section 3.9).
 std::string to_valid_utf8(std::string_view bytes);
 

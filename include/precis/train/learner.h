@@ -29,6 +29,8 @@ class Learner {
 
   virtual std::string file() const = 0;  // name of its tensors' file in a checkpoint, without .safetensors
   virtual void describe(const std::filesystem::path& checkpoint) const = 0;  // writes a checkpoint's other files
+  // Throws Error if another learner wrote this checkpoint, for instance around another base model.
+  virtual void require_own(const std::filesystem::path& checkpoint) const = 0;
   virtual bool is_exported(const std::filesystem::path& run) const = 0;
   virtual void write_export(const std::filesystem::path& run) const = 0;  // atomically, into a finished run's folder
 };
@@ -49,6 +51,7 @@ class CompressorLearner : public Learner {
                Stopwatch& watch, StepSeconds& seconds) override;
   std::string file() const override { return "compressor"; }
   void describe(const std::filesystem::path& checkpoint) const override;
+  void require_own(const std::filesystem::path& checkpoint) const override;
   bool is_exported(const std::filesystem::path& run) const override;
   void write_export(const std::filesystem::path& run) const override;
 

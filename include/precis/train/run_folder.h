@@ -35,6 +35,7 @@ class RunFolder {
   std::vector<std::filesystem::path> checkpoints() const;  // oldest first
   // Loads the newest complete checkpoint into learner and optimiser. Nothing if there is none.
   std::optional<RunState> resume(Learner& learner, AdamW& optimizer) const;
+  void load(int64_t step, Learner& learner) const;  // the learner's tensors at that step
   // Keeps the newest `keep` checkpoints and the one of state.best_step.
   void save(const RunState& state, const Learner& learner, const AdamW& optimizer, int64_t keep) const;
 
@@ -46,6 +47,9 @@ class RunFolder {
   std::filesystem::path path_;
   std::unique_ptr<FolderLock> lock_;
 };
+
+// The checkpoint of a run: "last", "best" (of train.keep_best) or a step. Throws Error with the steps there are.
+std::filesystem::path find_checkpoint(const std::filesystem::path& run, const std::string& which);
 
 Json environment_json(const Config& config);  // version, LibTorch, processor, threads
 

@@ -41,6 +41,9 @@ class SafetensorsFile {
   size_t data_start_ = 0;
 };
 
+// Whether no entry of a floating-point tensor is NaN or infinite; true for other dtypes.
+bool all_finite(const Tensor& tensor);
+
 // Writes CPU copies of the tensors atomically.
 void write_safetensors(const std::filesystem::path& path, const TensorMap& tensors, const Metadata& metadata = {});
 
