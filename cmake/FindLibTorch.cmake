@@ -19,6 +19,11 @@ if(LibTorch_ROOT_DIR)
     find_library(LibTorch_c10_cuda_LIBRARY c10_cuda HINTS "${LibTorch_LIBRARY_DIR}" NO_DEFAULT_PATH)
     find_path(LibTorch_CUDA_INCLUDE_DIR crt/host_config.h HINTS ENV CUDA_HOME /usr/local/cuda PATH_SUFFIXES include)
     find_library(LibTorch_cudart_LIBRARY cudart HINTS ENV CUDA_HOME /usr/local/cuda PATH_SUFFIXES lib64 lib)
+    # NCCL is in libtorch_cuda; its header comes with the wheel nvidia-nccl or with the system.
+    if(LibTorch_CUDA_INCLUDE_DIR AND EXISTS "${LibTorch_ROOT_DIR}/include/torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp")
+      find_path(LibTorch_NCCL_INCLUDE_DIR nccl.h HINTS "${LibTorch_ROOT_DIR}/../nvidia/nccl/include" ENV NCCL_HOME
+        PATH_SUFFIXES include)
+    endif()
   endif()
 
   set(_version_header "${LibTorch_ROOT_DIR}/include/torch/headeronly/version.h")

@@ -75,6 +75,7 @@ class LearnedPool : public Compressor {
   }
 
   Tensor auxiliary_loss() const override { return auxiliary_; }
+  double lr_factor(const std::string& tensor) const override { return tensor == "query" ? 10 : 1; }
 
   void set_dropout_generator(const at::Generator& generator) override {
     if (lora_) lora_->set_dropout_generator(generator);

@@ -1,5 +1,9 @@
 #include "precis/eval/train_run.h"
 
+#include <algorithm>
+#include <iterator>
+#include <set>
+
 #include "precis/compress/checkpoint.h"
 #include "precis/config/schema.h"
 #include "precis/core/log.h"
@@ -9,12 +13,26 @@
 namespace precis {
 namespace {
 
+// The questions of this process's share of the contexts: a context that two processes read would count twice in the
+// tasks that score contexts.
+std::vector<AskedQuestion> own_share(const std::vector<AskedQuestion>& all, int64_t rank, int64_t size) {
+  std::vector<const Passage*> contexts;
+  for (const auto& asked : all) {
+    if (contexts.empty() || contexts.back() != asked.passage) contexts.push_back(asked.passage);
+  }
+  const auto n = static_cast<int64_t>(contexts.size());
+  const std::set<const Passage*> own(contexts.begin() + rank * n / size, contexts.begin() + (rank + 1) * n / size);
+  std::vector<AskedQuestion> out;
+  std::copy_if(all.begin(), all.end(), std::back_inserter(out),
+               [&](const AskedQuestion& asked) { return own.contains(asked.passage); });
+  return out;
+}
+
 // Evaluates this process's share of the questions; every process gets the scores over all of them.
 Evaluate evaluation(const Config& config, const Tokenizer& tokenizer, const std::vector<AskedQuestion>& dev,
                     const ProcessGroup& group) {
   return [&](Compressor& trained) -> Json {
-    const auto n = static_cast<int64_t>(dev.size()), rank = group.rank(), size = group.size();
-    const std::vector<AskedQuestion> own(dev.begin() + rank * n / size, dev.begin() + (rank + 1) * n / size);
+    const std::vector<AskedQuestion> own = own_share(dev, group.rank(), group.size());
     Json line;
     for (const auto& task : config.train.eval_tasks) {
       // Every process needs the measures' names, even one without questions.
@@ -29,7 +47,7 @@ Evaluate evaluation(const Config& config, const Tokenizer& tokenizer, const std:
         line[measure.name] = measure.value(group.sum(sums));
       }
     }
-    line["questions"] = n;
+    line["questions"] = dev.size();
     return line;
   };
 }

@@ -13,7 +13,8 @@
 
 namespace precis {
 
-AdamW::AdamW(TensorMap parameters, const TrainConfig& config)
+AdamW::AdamW(TensorMap parameters, const TrainConfig& config,
+             const std::function<double(const std::string&)>& lr_factor)
     : beta1_(config.beta1), beta2_(config.beta2), epsilon_(config.epsilon), weight_decay_(config.weight_decay) {
   for (const auto& own : config.lr_factors) {
     const auto fits = [&](const auto& item) { return item.first.starts_with(own.tensors); };
@@ -30,7 +31,8 @@ AdamW::AdamW(TensorMap parameters, const TrainConfig& config)
     for (const auto& own : config.lr_factors) {
       if (name.starts_with(own.tensors)) factor = own.factor;
     }
-    slots_.push_back({name, factor, parameter, torch::zeros_like(parameter, torch::MemoryFormat::Contiguous).detach(),
+    slots_.push_back({name, factor * lr_factor(name), parameter,
+                      torch::zeros_like(parameter, torch::MemoryFormat::Contiguous).detach(),
                       torch::zeros_like(parameter, torch::MemoryFormat::Contiguous).detach(),
                       torch::zeros({}, parameter.options().dtype(torch::kFloat)).detach()});
   }

@@ -17,6 +17,7 @@ class DecoderLearner : public Learner {
   const Decoder& decoder() const override { return *shape_; }
   TensorMap tensors() const override { return trained_; }
   void load(const TensorMap& tensors, const std::string& where) override;
+  double lr_factor(const std::string&) const override { return 1; }
   void set_training(bool) override {}
   void begin_step(uint64_t, int64_t) override {}
   void set_dropout_generator(const at::Generator&) override {}

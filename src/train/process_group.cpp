@@ -1,5 +1,7 @@
 #include "precis/train/process_group.h"
 
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <torch/cuda.h>
 #include <torch/types.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -19,6 +21,7 @@
 #include <thread>
 
 #include "precis/core/error.h"
+#include "precis/core/log.h"
 #include "precis/core/strings.h"
 
 namespace precis {
@@ -66,10 +69,28 @@ auto within(std::chrono::milliseconds limit, F f) {
 
 }  // namespace
 
+int64_t gpu_of_process(int64_t local_rank, int64_t gpus) {
+  if (gpus == 0) throw Error({.what = "no GPU found", .where = "model.device", .hint = "set model.device=cpu"});
+  if (gpus == 1) return 0;
+  if (local_rank >= gpus) {
+    throw Error({.what = "more processes than GPUs on this machine",
+                 .where = "LOCAL_RANK",
+                 .expected = cat("at most ", gpus - 1),
+                 .found = cat(local_rank),
+                 .hint = "torchrun --nproc-per-node must not exceed the number of GPUs"});
+  }
+  return local_rank;
+}
+
 struct ProcessGroup::Backend {
   c10::intrusive_ptr<c10d::Store> store;
-  c10::intrusive_ptr<c10d::Backend> group;
+  c10::intrusive_ptr<c10d::Backend> cpu, gpu;  // gpu: null without NCCL
   std::string name;
+
+  // The backend for tensors of this device; nullptr: by way of CPU memory.
+  c10d::Backend* of(const Tensor& tensor) const {
+    return tensor.device().is_cpu() ? cpu.get() : tensor.device().is_cuda() ? gpu.get() : nullptr;
+  }
 
   // Runs a collective; any failure means that another process has ended.
   template <class F>
@@ -102,6 +123,16 @@ ProcessGroup ProcessGroup::from_environment(const std::string& device, double ti
     throw Error({.what = "an environment variable of the process group is missing",
                  .where = "MASTER_ADDR",
                  .expected = "a host"});
+  bool own_gpu = false;  // not shared with another process
+  if (device == "cuda") {
+    const auto gpus = static_cast<int64_t>(torch::cuda::device_count());
+    const int64_t local =
+        environment("LOCAL_RANK").empty() ? out.rank_ : number_in_environment("LOCAL_RANK", 0, out.size_ - 1);
+    const int64_t gpu = gpu_of_process(local, gpus);
+    own_gpu = gpus > 1;
+    c10::impl::VirtualGuardImpl(c10::DeviceType::CUDA)
+        .setDevice({c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(gpu)});
+  }
   const auto timeout = std::chrono::milliseconds(static_cast<int64_t>(timeout_seconds * 1000));
   c10d::TCPStoreOptions options;
   options.port = static_cast<uint16_t>(number_in_environment("MASTER_PORT", 1, 65535));
@@ -119,23 +150,24 @@ ProcessGroup ProcessGroup::from_environment(const std::string& device, double ti
         within(timeout + std::chrono::seconds(1),
                [address, options] { return c10::make_intrusive<c10d::TCPStore>(address, options); }));
     const int rank = static_cast<int>(out.rank_), size = static_cast<int>(out.size_);
-    if (device == "cuda") {
+#ifdef USE_C10D_GLOO
+    const auto gloo = c10d::ProcessGroupGloo::Options::create(timeout);
+    const std::string interface = environment("GLOO_SOCKET_IFNAME");
+    const bool here = address == "localhost" || address == "127.0.0.1";
+    gloo->devices.push_back(!interface.empty() ? c10d::ProcessGroupGloo::createDeviceForInterface(interface)
+                            : here             ? c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1")
+                                               : c10d::ProcessGroupGloo::createDefaultDevice());
+    out.backend_->cpu = c10::make_intrusive<c10d::ProcessGroupGloo>(
+        c10::make_intrusive<c10d::PrefixStore>("cpu", out.backend_->store), rank, size, gloo);
+#endif
 #ifdef USE_C10D_NCCL
+    if (own_gpu) {
       const auto nccl = c10d::ProcessGroupNCCL::Options::create();
       nccl->timeout = timeout;
-      out.backend_->group = c10::make_intrusive<c10d::ProcessGroupNCCL>(out.backend_->store, rank, size, nccl);
-#endif
-    } else {
-#ifdef USE_C10D_GLOO
-      const auto gloo = c10d::ProcessGroupGloo::Options::create(timeout);
-      const std::string interface = environment("GLOO_SOCKET_IFNAME");
-      const bool here = address == "localhost" || address == "127.0.0.1";
-      gloo->devices.push_back(!interface.empty() ? c10d::ProcessGroupGloo::createDeviceForInterface(interface)
-                              : here             ? c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1")
-                                                 : c10d::ProcessGroupGloo::createDefaultDevice());
-      out.backend_->group = c10::make_intrusive<c10d::ProcessGroupGloo>(out.backend_->store, rank, size, gloo);
-#endif
+      out.backend_->gpu = c10::make_intrusive<c10d::ProcessGroupNCCL>(
+          c10::make_intrusive<c10d::PrefixStore>("cuda", out.backend_->store), rank, size, nccl);
     }
+#endif
   } catch (const std::exception& e) {
     throw Error({.what = "cannot connect the process group",
                  .where = cat(out.backend_->name, " at ", address, ":", options.port),
@@ -143,12 +175,14 @@ ProcessGroup ProcessGroup::from_environment(const std::string& device, double ti
                  .hint = "start all processes with the same WORLD_SIZE, MASTER_ADDR and MASTER_PORT"},
                 Error::Kind::resources);
   }
-  if (!out.backend_->group) {
-    throw Error({.what = "this build does not support process groups on the device",
-                 .where = "model.device",
-                 .found = device,
-                 .hint = "build with libgloo-dev (cpu) or a LibTorch with NCCL (cuda)"});
+  if (!out.backend_->cpu) {
+    throw Error({.what = "this build has no process groups",
+                 .where = "WORLD_SIZE",
+                 .found = environment("WORLD_SIZE"),
+                 .hint = "build with libgloo-dev"});
   }
+  if (own_gpu && !out.backend_->gpu && out.leads())
+    log::warn("this build has no NCCL: gradients are summed in CPU memory");
   return out;
 }
 
@@ -172,8 +206,10 @@ void ProcessGroup::sum_in_place(const std::vector<Tensor>& tensors) const {
       std::vector<Tensor> parts;
       for (const auto& tensor : bucket) parts.push_back(tensor.flatten());
       flat.push_back(torch::cat(parts));
+      c10d::Backend* own = backend_->of(flat.back());
+      if (own == nullptr) flat.back() = flat.back().cpu();
       std::vector<Tensor> one = {flat.back()};
-      works.push_back(backend_->group->allreduce(one));
+      works.push_back((own != nullptr ? own : backend_->cpu.get())->allreduce(one));
     }
     return works;
   });
@@ -189,7 +225,7 @@ void ProcessGroup::sum_in_place(const std::vector<Tensor>& tensors) const {
 std::vector<double> ProcessGroup::sum(std::vector<double> values) const {
   if (!backend_) return values;
   std::vector<Tensor> one = {torch::tensor(values, torch::kDouble)};
-  backend_->run([&] { return std::vector<c10::intrusive_ptr<c10d::Work>>{backend_->group->allreduce(one)}; });
+  backend_->run([&] { return std::vector<c10::intrusive_ptr<c10d::Work>>{backend_->cpu->allreduce(one)}; });
   return {one[0].data_ptr<double>(), one[0].data_ptr<double>() + values.size()};
 }
 
@@ -197,8 +233,10 @@ void ProcessGroup::copy_from_first(const std::vector<Tensor>& tensors) const {
   if (!backend_) return;
   const at::NoGradGuard no_gradient;
   for (const auto& tensor : tensors) {
-    std::vector<Tensor> one = {tensor.detach().contiguous()};
-    backend_->run([&] { return std::vector<c10::intrusive_ptr<c10d::Work>>{backend_->group->broadcast(one)}; });
+    c10d::Backend* own = backend_->of(tensor);
+    std::vector<Tensor> one = {own != nullptr ? tensor.detach().contiguous() : tensor.detach().cpu()};
+    if (own == nullptr) own = backend_->cpu.get();
+    backend_->run([&] { return std::vector<c10::intrusive_ptr<c10d::Work>>{own->broadcast(one)}; });
     Tensor(tensor).copy_(one[0]);
   }
 }

@@ -39,7 +39,7 @@ class TrainingRun {
         evaluate_(evaluate),
         group_(group),
         folder_(group.leads() ? std::make_unique<RunFolder>(config.run.dir, config) : nullptr),
-        optimizer_(learner.tensors(), config.train),
+        optimizer_(learner.tensors(), config.train, [&](const std::string& name) { return learner.lr_factor(name); }),
         queue_(stages_, config_, group_) {
     Hasher hasher;
     for (const auto& stage : stages_) {

@@ -18,10 +18,10 @@ using testing::error_of;
 using testing::random_contexts;
 using testing::tiny_decoder;
 
-std::shared_ptr<LoraSet> adapters_of(const Decoder& decoder) {
+std::shared_ptr<LoraSet> adapters_of(const Decoder& decoder, double dropout = 0) {
   auto generator = at::detail::createCPUGenerator(5);
   auto lora = std::make_shared<LoraSet>(decoder.config().layers, decoder.linear_shapes(),
-                                        LoraOptions{.rank = 3, .alpha = 6}, generator);
+                                        LoraOptions{.rank = 3, .alpha = 6, .dropout = dropout}, generator);
   const at::NoGradGuard no_gradient;
   for (Tensor& tensor : lora->parameters()) tensor.normal_(0, 0.2, generator);
   return lora;
@@ -122,24 +122,37 @@ TEST_F(Passes, AskedForOneThingOrForAllTheyGiveTheSame) {
 
 TEST_F(Passes, GradientsFlowIntoThePastAndThroughLimitedAdaptersAlsoWhenLayersRunAgain) {
   const Tensor few = (torch::arange(6) % 2 == 0).unsqueeze(0);
-  const auto gradients = [&](bool recompute) {
-    const RecomputeGuard guard(recompute);
-    const Tensor first = rows_.narrow(1, 0, 6).detach().clone().requires_grad_();
-    const auto past = decoder_->keys_values({.rows = first, .position_ids = positions_.narrow(1, 0, 6)},
-                                            torch::arange(6).unsqueeze(0).expand({2, -1}));
-    const Tensor out = decoder_->hidden({.rows = rows_.narrow(1, 6, 6),
-                                         .position_ids = positions_.narrow(1, 6, 6),
-                                         .past = PastKeyValues{past, torch::tensor({6, 6})},
-                                         .adapters = {lora_.get(), few}});
-    std::vector<Tensor> of = lora_->parameters();
-    of.push_back(first);
-    return torch::autograd::grad({out.square().sum()}, of);
-  };
-  const auto kept = gradients(false), again = gradients(true);
-  for (size_t i = 0; i < kept.size(); ++i) {
-    const double largest = kept[i].abs().max().item<double>();
-    EXPECT_GT(largest, 0) << "tensor " << i;
-    EXPECT_LT(difference(kept[i], again[i]), 1e-5 * largest) << "tensor " << i;
+  for (const double dropout : {0.0, 0.3}) {
+    const auto lora = adapters_of(*decoder_, dropout);
+    const auto run = [&](bool recompute) {
+      const RecomputeGuard guard(recompute);
+      lora->set_dropout_generator(at::detail::createCPUGenerator(7));
+      const Tensor first = rows_.narrow(1, 0, 6).detach().clone().requires_grad_();
+      const auto past = decoder_->keys_values({.rows = first, .position_ids = positions_.narrow(1, 0, 6)},
+                                              torch::arange(6).unsqueeze(0).expand({2, -1}));
+      const Tensor out = decoder_->hidden({.rows = rows_.narrow(1, 6, 6),
+                                           .position_ids = positions_.narrow(1, 6, 6),
+                                           .past = PastKeyValues{past, torch::tensor({6, 6})},
+                                           .adapters = {lora.get(), few}});
+      std::vector<Tensor> of = lora->parameters();
+      of.push_back(first);
+      auto all = torch::autograd::grad({out.square().sum()}, of);
+      all.push_back(out.detach());
+      return all;
+    };
+    const auto kept = run(false), again = run(true);
+    for (size_t i = 0; i < kept.size(); ++i) {
+      const double largest = kept[i].abs().max().item<double>();
+      EXPECT_GT(largest, 0) << "tensor " << i;
+      EXPECT_LT(difference(kept[i], again[i]), 1e-5 * largest) << "tensor " << i << ", dropout " << dropout;
+    }
+    // Dropout falls on the adapters' input: rows without adapters before them do not change.
+    lora_ = adapters_of(*decoder_);
+    const auto alone = [&](const LoraSet& set) {
+      return decoder_->hidden(
+          {.rows = rows_, .position_ids = positions_, .adapters = {&set, (torch::arange(12) >= 8).unsqueeze(0)}});
+    };
+    EXPECT_LT(difference(alone(*lora).narrow(1, 0, 8), alone(*lora_).narrow(1, 0, 8)), 1e-6);
   }
 }
 

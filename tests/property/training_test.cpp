@@ -9,6 +9,7 @@
 #include "precis/core/strings.h"
 #include "precis/data/corpus_windows.h"
 #include "precis/data/synth.h"
+#include "precis/methods/memory_tokens.h"
 #include "precis/train/objective.h"
 #include "precis/train/run_folder.h"
 #include "precis/train/trainer.h"
@@ -420,6 +421,27 @@ TEST(Training, TenStepsHaveTheCommittedLosses) {
   for (const auto& [name, list] : committed.items()) {
     for (size_t i = 0; i < list.size(); ++i)
       EXPECT_NEAR(list[i].get<double>(), found.at(name)[i].get<double>(), 1e-4) << name << " step " << i + 1;
+  }
+}
+
+// Memory rows with a learning rate of 0.
+class StillRows : public MemoryTokens {
+ public:
+  using MemoryTokens::MemoryTokens;
+  double lr_factor(const std::string& tensor) const override { return tensor == "memory_rows" ? 0 : 1; }
+};
+
+TEST(Training, AMethodHasLearningRateFactorsOfItsOwn) {
+  const TemporaryFolder folder;
+  const auto tokenizer = letter_tokenizer();
+  const Config config = config_for(folder / "run", {"train.steps=3"});
+  StillRows compressor(config.compressor, surroundings_of(tiny_decoder("cpu", 1024), *tokenizer, 3));
+  TensorMap before;
+  for (const auto& [name, tensor] : trained_tensors(compressor)) before[name] = tensor.detach().clone();
+  train(compressor, PassageSet(passages(), *tokenizer, config.data, false), config);
+  for (const auto& [name, tensor] : trained_tensors(compressor)) {
+    if (name != "memory_rows" && name != "lora.0.q_proj.B") continue;
+    EXPECT_EQ(tensor.equal(before[name]), name == "memory_rows") << name;
   }
 }
 

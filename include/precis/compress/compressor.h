@@ -69,6 +69,8 @@ class Compressor : public torch::nn::Module {
   // A method-specific loss over the contexts last compressed: a differentiable scalar, added in training to the mean
   // loss per supervised token. Undefined: none.
   virtual Tensor auxiliary_loss() const { return {}; }
+  // The method's own factor on the learning rate of a trained tensor; train.lr_factors multiplies it.
+  virtual double lr_factor(const std::string& /* tensor */) const { return 1; }
   virtual EncoderView encoder_view(const TokenBatch& context) const;
   // For one context; nullopt if the method has no memory rows.
   virtual std::optional<AttentionView> attention_view(const TokenBatch&) const { return std::nullopt; }

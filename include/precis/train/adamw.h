@@ -1,6 +1,8 @@
 // AdamW (Loshchilov & Hutter, arXiv 1711.05101) on LibTorch's fused kernel, with its state keyed by parameter name.
 #pragma once
 
+#include <functional>
+
 #include "precis/config/config.h"
 #include "precis/weights/safetensors.h"
 
@@ -8,7 +10,10 @@ namespace precis {
 
 class AdamW {
  public:
-  AdamW(TensorMap parameters, const TrainConfig& config);
+  // `lr_factor`: a factor on the learning rate by tensor name, which config.lr_factors multiplies.
+  AdamW(
+      TensorMap parameters, const TrainConfig& config,
+      const std::function<double(const std::string&)>& lr_factor = [](const std::string&) { return 1; });
 
   // One update at `learning_rate`. Parameters without a gradient stay unchanged.
   void step(double learning_rate);
@@ -30,7 +35,7 @@ class AdamW {
  private:
   struct Slot {
     std::string name;
-    double factor;  // from train.lr_factors
+    double factor;  // on the learning rate
     Tensor parameter, first_moment, second_moment, steps;
   };
   std::vector<Slot> slots_;

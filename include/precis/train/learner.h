@@ -20,7 +20,8 @@ class Learner {
   virtual TensorMap tensors() const = 0;                                      // trained tensors by name, as views
   virtual void load(const TensorMap& tensors, const std::string& where) = 0;  // Error unless names and shapes are equal
 
-  virtual void set_training(bool training) = 0;  // false: evaluation
+  virtual double lr_factor(const std::string& tensor) const = 0;  // of the model's own, beside train.lr_factors
+  virtual void set_training(bool training) = 0;                   // false: evaluation
   virtual void begin_step(uint64_t seed, int64_t step) = 0;
   virtual void set_dropout_generator(const at::Generator& generator) = 0;
   // Sum of the losses of a batch, differentiable in the tensors. Adds the time of its parts to `seconds`.
@@ -44,6 +45,7 @@ class CompressorLearner : public Learner {
   const Decoder& decoder() const override { return compressor_.decoder(); }
   TensorMap tensors() const override;
   void load(const TensorMap& tensors, const std::string& where) override;
+  double lr_factor(const std::string& tensor) const override { return compressor_.lr_factor(tensor); }
   void set_training(bool training) override;
   void begin_step(uint64_t seed, int64_t step) override;  // samples the ratio if there are several
   void set_dropout_generator(const at::Generator& generator) override { compressor_.set_dropout_generator(generator); }
