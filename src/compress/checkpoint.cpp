@@ -2,6 +2,8 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
+
 #include "precis/config/schema.h"
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
@@ -123,6 +125,24 @@ void require_trained_around(const fs::path& folder, const std::string& base_fing
   must_equal("tokenizer_hash", "tokenizer", tokenizer_hash);
 }
 
+namespace {
+
+// Before adapters of this rank are allocated in every layer. Some methods have none, whatever the rank.
+void require_rank_of(const SafetensorsFile& file, int64_t rank) {
+  int64_t longest = 0;
+  for (const auto& [name, entry] : file.entries()) {
+    if (!name.starts_with("lora.")) continue;
+    for (const int64_t size : entry.shape) longest = std::max(longest, size);
+  }
+  if (longest > 0 && rank > longest)
+    throw Error({.what = "the adapters have another rank",
+                 .where = file.path(),
+                 .expected = cat("an axis of ", rank),
+                 .found = cat("at most ", longest)});
+}
+
+}  // namespace
+
 std::shared_ptr<Compressor> load_compressor(const fs::path& path, const CompressorRegistry& registry,
                                             std::shared_ptr<const Decoder> decoder, const Tokenizer& tokenizer) {
   const fs::path folder = fs::exists(path / "compressor" / "compressor.json") ? path / "compressor" : path;
@@ -139,8 +159,9 @@ std::shared_ptr<Compressor> load_compressor(const fs::path& path, const Compress
   const Json json = read_json(folder / "compressor.json");
   const CompressorConfig config =
       compressor_config_from_json(json_get<Json>(json, "compressor", where), where, registry.methods());
-  auto compressor = registry.make(config, surroundings_of(std::move(decoder), tokenizer, 1));
   const SafetensorsFile file(folder / "compressor.safetensors");
+  require_rank_of(file, config.lora.rank);
+  auto compressor = registry.make(config, surroundings_of(std::move(decoder), tokenizer, 1));
   load_trained_tensors(*compressor, file.tensors(), file.path());
   compressor->eval();
   return compressor;

@@ -186,8 +186,8 @@ Config read_config(const fs::path& file, const Methods& methods) {
 CompressorConfig compressor_config_from_json(const Json& object, const std::string& source, const Methods& methods) {
   const std::string method = json_get<std::string>(object, "method", source);
   // Folders written before `form` existed have the published form in all fields.
-  CompressorConfig config =
-      compressor_defaults(method, object.contains("form") ? object.value("form", "") : "published", methods);
+  CompressorConfig config = compressor_defaults(
+      method, object.contains("form") ? json_get<std::string>(object, "form", source) : "published", methods);
   config_detail::add_other_methods(config);
   config = read_layers(std::move(config), {{source, object}});
   config.others.clear();

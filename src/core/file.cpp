@@ -113,11 +113,17 @@ void write_file_atomically(const fs::path& path, std::string_view bytes) {
 }
 
 void append_line(const fs::path& path, std::string_view line) {
-  const Descriptor d{::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)};
+  const Descriptor d{::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644)};
   if (d.fd < 0) fail_with_errno(path, "cannot open the file");
-  const std::string text = std::string(line) + "\n";
+  const off_t size = ::lseek(d.fd, 0, SEEK_END);
+  char last = '\n';  // a line that a crash left incomplete ends here
+  if (size > 0 && ::pread(d.fd, &last, 1, size - 1) != 1) fail_with_errno(path, "cannot read the file");
+  const std::string text = cat(last == '\n' ? "" : "\n", line, "\n");
   errno = 0;
   if (::write(d.fd, text.data(), text.size()) != static_cast<ssize_t>(text.size()) || ::fsync(d.fd) != 0) {
+    const int code = errno;
+    static_cast<void>(::ftruncate(d.fd, size));  // a line is appended whole or not at all
+    errno = code;
     fail_with_errno(path, "cannot append a line");
   }
 }

@@ -107,6 +107,7 @@ GgufValue read_value(Cursor& in, uint32_t type, const std::string& where, int de
   const auto count = in.read_count(1, "list items");
   in.add_items(count);
   GgufArray items;
+  items.reserve(count);
   for (uint64_t i = 0; i < count; ++i) items.push_back(read_value(in, item_type, where, depth + 1));
   return {std::move(items)};
 }

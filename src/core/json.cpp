@@ -10,11 +10,18 @@ namespace precis {
 
 namespace {
 
+// Copying and destroying a value recurse into it, so a deep one could overflow the stack.
+constexpr int most_levels = 256;
+
 template <class AnyJson>
 AnyJson parse(std::string_view text, const std::string& where) {
   using Event = typename AnyJson::parse_event_t;
   std::vector<std::set<std::string>> open_objects;
-  const auto refuse_duplicates = [&](int, Event event, AnyJson& value) {
+  const auto check_event = [&](int level, Event event, AnyJson& value) {
+    if (level > most_levels)
+      throw Error({.what = "values are nested too deeply",
+                   .where = where,
+                   .expected = cat("at most ", most_levels, " levels")});
     if (event == Event::object_start) open_objects.emplace_back();
     if (event == Event::object_end) open_objects.pop_back();
     if (event == Event::key && !open_objects.back().insert(value.template get<std::string>()).second) {
@@ -23,7 +30,7 @@ AnyJson parse(std::string_view text, const std::string& where) {
     return true;
   };
   try {
-    return AnyJson::parse(text, refuse_duplicates, true, true);
+    return AnyJson::parse(text, check_event, true, true);
   } catch (const nlohmann::json::exception& e) {
     std::string message = e.what();
     if (const size_t at = message.find("] "); at != std::string::npos) message = message.substr(at + 2);

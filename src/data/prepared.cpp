@@ -224,7 +224,7 @@ PreparedCorpus::PreparedCorpus(const fs::path& folder, const Tokenizer& tokenize
     const fs::path file = folder / shard.file;
     const auto expected = json_get<uint64_t>(json, "bytes", where);
     const uint64_t found = fs::exists(file) ? fs::file_size(file) : 0;
-    if (found != expected || shard.tokens <= 0) {
+    if (found != expected || shard.tokens <= 0 || static_cast<uint64_t>(shard.tokens) > found / sizeof(int32_t)) {
       throw Error({.what = fs::exists(file) ? "the shard has the wrong size" : "the shard is missing",
                    .where = file.string(),
                    .expected = cat(expected, " bytes"),

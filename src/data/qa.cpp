@@ -19,10 +19,10 @@ void check_passage(const Passage& passage, const std::string& where) {
 
 std::vector<Passage> read_squad(const Json& json, const std::string& where) {
   std::vector<Passage> passages;
-  const Json data = json_get<Json>(json, "data", where);
+  const auto data = json_get<std::vector<Json>>(json, "data", where);
   for (size_t i = 0; i < data.size(); ++i) {
     const std::string article = cat(where, ": data[", i, "]");
-    const Json paragraphs = json_get<Json>(data.at(i), "paragraphs", article);
+    const auto paragraphs = json_get<std::vector<Json>>(data.at(i), "paragraphs", article);
     for (size_t j = 0; j < paragraphs.size(); ++j) {
       const std::string place = cat(article, ".paragraphs[", j, "]");
       Passage passage{json_get<std::string>(paragraphs.at(j), "context", place), {}};

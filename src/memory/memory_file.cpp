@@ -74,8 +74,9 @@ class Fields {
     const std::string value = text(key);
     int64_t out = -1;
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), out);
-    if (error != std::errc() || end != value.data() + value.size() || out < 0)
-      fail(key, "a non-negative integer", excerpt(value));
+    constexpr int64_t most = int64_t{1} << 53;  // so that sums of several cannot overflow
+    if (error != std::errc() || end != value.data() + value.size() || out < 0 || out > most)
+      fail(key, cat("a whole number from 0 to ", most), excerpt(value));
     return out;
   }
   [[noreturn]] void fail(const std::string& what, const std::string& expected, const std::string& found) const {

@@ -1,5 +1,7 @@
 #include "precis/model/decoder_config.h"
 
+#include <algorithm>
+
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
 
@@ -20,6 +22,15 @@ T value_or(const Json& config, const char* key, T fallback, const std::string& w
 }
 
 void check_shape(const DecoderConfig& c, const std::string& where) {
+  constexpr int64_t widest = int64_t{1} << 24, widest_head = int64_t{1} << 16;  // products of three stay below 2^63
+  const bool wide_heads = c.heads > widest || c.head_dim > widest_head || c.heads * c.head_dim > widest;
+  if (wide_heads || std::max({c.hidden, c.intermediate, c.vocabulary}) > widest) {
+    throw Error({.what = "the decoder is impossibly wide",
+                 .where = where,
+                 .expected = cat("at most ", widest, ", and ", widest_head, " for a head"),
+                 .found = cat("hidden ", c.hidden, ", intermediate ", c.intermediate, ", vocabulary ", c.vocabulary,
+                              ", ", c.heads, " heads of ", c.head_dim)});
+  }
   if (c.heads % c.kv_heads != 0) {
     throw Error({.what = "the number of heads is not a multiple of the number of key/value heads",
                  .where = where,

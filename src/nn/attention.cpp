@@ -12,7 +12,7 @@ namespace {
 
 // LibTorch's fused attention reaches a fraction of the processor's bf16 rate if it has AVX-512 bf16 but no AMX.
 bool fused_is_slow_in_bf16() {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && (!defined(__clang__) || __clang_major__ >= 18)  // older ones do not know the name amx-bf16
   static const bool slow = __builtin_cpu_supports("avx512bf16") && !__builtin_cpu_supports("amx-bf16");
   return slow;
 #else

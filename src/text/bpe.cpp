@@ -77,7 +77,7 @@ BpeTokenizer::BpeTokenizer(BpeDefinition definition, const std::string& where)
       whole_piece_first_(definition.whole_piece_first),
       pre_tokenizer_(std::move(definition.pre_tokenizer)) {
   for (const auto& special : definition.specials) {
-    if (special.id < 0 || special.id > (1 << 24)) {
+    if (special.id < 0 || special.id > most_token_ids) {
       throw Error({.what = "the id of an added token is out of range", .where = where, .found = cat(special.id)});
     }
     if (special.id >= vocabulary_size()) tokens_.resize(static_cast<size_t>(special.id) + 1);

@@ -9,6 +9,8 @@
 
 namespace precis {
 
+constexpr int64_t most_token_ids = 1 << 21;  // vocabularies are tables: one id must not make them fill the memory
+
 // The definition of a byte-level BPE, independent of the file format.
 struct BpeDefinition {
   struct Special {

@@ -90,6 +90,8 @@ void PreTokenizer::run(std::string_view text, const std::function<void(std::stri
     for (const auto& part : pieces) {
       const std::unique_ptr<icu::RegexMatcher> matcher(split.pattern->matcher(part, status));
       check(U_SUCCESS(status), "ICU cannot match");
+      // In units of 10,000 steps; some patterns would take exponential time.
+      matcher->setTimeLimit(10 + part.length() / 10, status);
       int32_t done = 0;
       while (matcher->find(status) && U_SUCCESS(status)) {
         const int32_t start = matcher->start(status), end = matcher->end(status);

@@ -86,7 +86,7 @@ void read_vocabulary(const LargeJson& model, const std::string& where, const std
   const LargeJson& vocabulary = member(model, "vocab");
   if (!vocabulary.is_object()) throw Error({.what = "model.vocab is missing", .where = where});
   for (const auto& [text, value] : vocabulary.items()) {
-    if (!value.is_number_integer() || value.get<int64_t>() < 0 || value.get<int64_t>() > (1 << 24)) {
+    if (!value.is_number_integer() || value.get<int64_t>() < 0 || value.get<int64_t>() > most_token_ids) {
       throw Error({.what = "bad id of token " + excerpt(text), .where = where, .found = json_kind(value)});
     }
     const auto id = value.get<size_t>();

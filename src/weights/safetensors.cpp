@@ -50,12 +50,13 @@ SafetensorsFile::Entry read_entry(const LargeJson& json, size_t data_bytes, cons
     throw Error(
         {.what = "bad header entry", .where = where, .expected = "lists \"shape\" and \"data_offsets\" [begin, end]"});
   }
-  uint64_t bytes = c10::elementSize(entry.dtype);
+  uint64_t bytes = c10::elementSize(entry.dtype), extent = bytes;  // strides count an axis of 0 as one of 1
   for (const LargeJson& size : shape) {
     const uint64_t n = unsigned_of(size, where);
-    if (n > INT64_MAX || (n > 0 && bytes > (uint64_t{1} << 60) / n))
+    if (n > INT64_MAX || (n > 0 && extent > (uint64_t{1} << 60) / n))
       throw Error({.what = "impossible shape", .where = where, .found = shape.dump()});
     bytes *= n;
+    extent *= std::max(n, uint64_t{1});
     entry.shape.push_back(static_cast<int64_t>(n));
   }
   entry.begin = unsigned_of(span[0], where);

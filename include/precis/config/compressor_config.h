@@ -48,6 +48,7 @@ struct LoraConfig {
 };
 
 struct CompressorConfig {
+  static constexpr int64_t most_rows = 1 << 19;  // of a segment and of learned tables; a file cannot ask for more
   std::string method = "pic", form = "default";
   Ratio ratio;
   int64_t chunk = 0, slots = 0, segment_length = 256, memory_row_count = 0;
@@ -72,10 +73,10 @@ struct CompressorConfig {
       one_of({"default", "published"}));
     v("ratio", ratio, "compression ratio r: text tokens per memory slot; a list: each training batch samples one",
       at_least(1));
-    v("chunk", chunk, "chunk length c in tokens, a multiple of the ratio; 0: the ratio (PIC)", at_least(0));
-    v("slots", slots, "without chunks: fixed number of slots per segment; 0: from the ratio", at_least(0));
+    v("chunk", chunk, "chunk length c in tokens, a multiple of the ratio; 0: the ratio (PIC)", between(0, most_rows));
+    v("slots", slots, "without chunks: fixed number of slots per segment; 0: from the ratio", between(0, most_rows));
     v("segment_length", segment_length, "segment length in tokens (SAC: chunk length); longer contexts are split",
-      at_least(1));
+      between(1, most_rows));
     v("mask", mask, "the encoder's attention mask");
     v("carrier", carrier, "memory as soft-prompt rows, or as keys and values in every layer",
       one_of({"embedding", "kv"}));
@@ -91,7 +92,7 @@ struct CompressorConfig {
       "learned rows: one per slot, one shared by all slots, or one per slot of a chunk, the same for every chunk",
       one_of({"per_slot", "shared", "per_group"}));
     v("memory_row_count", memory_row_count, "rows of the learned table; 0: the number of slots in a full segment",
-      at_least(0));
+      between(0, most_rows));
     v("memory_init", memory_init, "standard deviation of the initial memory rows: the embedding table's, or 1",
       one_of({"embedding", "unit"}));
     v("projector", projector,

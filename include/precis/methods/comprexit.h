@@ -15,9 +15,9 @@ struct ComprexitSettings {
   template <class V>
   void visit(V& v) {
     v("window", window, "length W of a transport window in tokens", at_least(1));
-    v("gate_width", gate_width, "width e of the depth-wise gate", at_least(1));
+    v("gate_width", gate_width, "width e of the depth-wise gate", between(1, 65536));
     v("gate_temperature", gate_temperature, "temperature of the gate's softmax over layers", at_least(1e-6));
-    v("metric_width", metric_width, "width of the projection that transport costs are computed in", at_least(1));
+    v("metric_width", metric_width, "width of the projection that transport costs are computed in", between(1, 65536));
     v("epsilon", epsilon, "entropic regularisation of the transport", at_least(1e-6));
     v("sinkhorn_iterations", sinkhorn_iterations, "Sinkhorn iterations, all with gradients", at_least(1));
     v("mass_floor", mass_floor, "uniform share of a token's source mass", between(0, 1));
