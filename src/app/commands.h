@@ -18,6 +18,9 @@ struct RunOptions {
   int64_t threads = 0, ratio = 0;
 };
 
+// Runs the command that the words name, without the program's name. Returns the exit code.
+int run_command_line(std::vector<std::string> words, const CompressorRegistry& registry);
+
 void run_train(const Config& config, const CompressorRegistry& registry, bool json);
 void run_eval(const Config& config, const CompressorRegistry& registry, bool json);
 void run_score(const std::string& dataset, const std::string& predictions);

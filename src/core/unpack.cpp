@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cerrno>
+#include <new>
 
 #include "precis/core/error.h"
 #include "precis/core/file.h"
@@ -20,11 +21,13 @@ struct UnpackedFile::State {
   fs::path path;
   gzFile file = nullptr;
   archive* reader = nullptr;
+  archive* inner = nullptr;  // decompresses a compressed member of an archive
   bool is_archive = false, opened = false, at_end = false;
   std::string gzip_error;
-  std::array<char, 1 << 16> buffer;
+  std::array<char, 1 << 16> buffer, inner_buffer;
 
   ~State() {
+    close_inner();
     if (reader != nullptr) archive_read_free(reader);
     if (file != nullptr) gzclose(file);
   }
@@ -43,8 +46,33 @@ struct UnpackedFile::State {
     return bytes;
   }
 
-  [[noreturn]] void fail() const {
-    const char* message = archive_error_string(reader);
+  void close_inner() {
+    if (inner != nullptr) archive_read_free(inner);
+    inner = nullptr;
+  }
+
+  static la_ssize_t refill_inner(archive*, void* self, const void** data) {
+    auto* state = static_cast<State*>(self);
+    *data = state->inner_buffer.data();
+    return archive_read_data(state->reader, state->inner_buffer.data(), state->inner_buffer.size());
+  }
+
+  void open_inner() {
+    inner = archive_read_new();
+    if (inner == nullptr) throw std::bad_alloc();
+    archive_read_support_filter_gzip(inner);
+    archive_read_support_filter_xz(inner);
+    archive_read_support_filter_zstd(inner);
+    archive_read_support_format_raw(inner);
+    archive_entry* entry = nullptr;
+    if (archive_read_open(inner, this, nullptr, &State::refill_inner, nullptr) != ARCHIVE_OK ||
+        archive_read_next_header(inner, &entry) != ARCHIVE_OK)
+      fail(inner);
+  }
+
+  [[noreturn]] void fail() const { fail(reader); }
+  [[noreturn]] void fail(archive* of) const {
+    const char* message = archive_error_string(of);
     throw Error({.what = gzip_error.empty() ? "corrupt compressed data" : "corrupt gzip data",
                  .where = path.string(),
                  .found = !gzip_error.empty()  ? gzip_error
@@ -83,6 +111,7 @@ UnpackedFile::~UnpackedFile() = default;
 bool UnpackedFile::next_member() {
   State& s = *state_;
   if (s.at_end) return false;
+  s.close_inner();
   archive_entry* entry = nullptr;
   while (true) {
     const int status = archive_read_next_header(s.reader, &entry);
@@ -95,14 +124,16 @@ bool UnpackedFile::next_member() {
     if (s.is_archive && archive_entry_filetype(entry) != AE_IFREG) continue;
     s.opened = true;
     if (s.is_archive) member_ = archive_entry_pathname(entry);
+    if (s.is_archive && ends_with_any(member_, {".gz", ".xz", ".zst"})) s.open_inner();
     return true;
   }
 }
 
 size_t UnpackedFile::read(char* buffer, size_t size) {
   if (state_->at_end) return 0;
-  const la_ssize_t bytes = archive_read_data(state_->reader, buffer, size);
-  if (bytes < 0) state_->fail();
+  archive* const from = state_->inner != nullptr ? state_->inner : state_->reader;
+  const la_ssize_t bytes = archive_read_data(from, buffer, size);
+  if (bytes < 0) state_->fail(from);
   return static_cast<size_t>(bytes);
 }
 

@@ -7,7 +7,6 @@
 
 #include "precis/core/error.h"
 #include "precis/core/json.h"
-#include "precis/core/log.h"
 #include "precis/core/strings.h"
 #include "precis/text/utf8.h"
 
@@ -119,10 +118,6 @@ bool CorpusReader::open_next() {
     }
     const fs::path& file = files_[next_file_ - 1];
     const bool in_archive = kind_of(file.filename().string()) == Kind::archive;
-    if (in_archive && ends_with_any(file_->member(), {".gz", ".xz", ".zst"})) {
-      log::warn(cat(where(), ": passed over; compressed files inside an archive are not read"));
-      continue;
-    }
     const Kind kind = kind_of(in_archive ? file_->member() : file.filename().string());
     if (kind == Kind::text || kind == Kind::lines) {
       lines_ = kind == Kind::lines;

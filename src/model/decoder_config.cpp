@@ -165,8 +165,12 @@ DecoderConfig decoder_config_from_gguf(const GgufFile& file) {
   c.max_positions = size("context_length");
   c.rms_norm_eps = file.number(key("attention.layer_norm_rms_epsilon"));
   if (file.has(key("rope.freq_base"))) c.rope_theta = file.number(key("rope.freq_base"));
-  if (file.has(key("rope.scaling.type")) && file.text(key("rope.scaling.type")) != "none") {
-    c.rope_scaling.type = file.text(key("rope.scaling.type"));
+  const bool factor_alone = file.has(key("rope.scaling.factor")) && !file.has(key("rope.scaling.type"));
+  if (file.has(key("rope.scale_linear"))) {  // the key of old files
+    c.rope_scaling.type = "linear";
+    c.rope_scaling.factor = file.number(key("rope.scale_linear"));
+  } else if (factor_alone || (file.has(key("rope.scaling.type")) && file.text(key("rope.scaling.type")) != "none")) {
+    c.rope_scaling.type = factor_alone ? "linear" : file.text(key("rope.scaling.type"));
     if (c.rope_scaling.type != "linear") {
       throw Error({.what = "unsupported rope.scaling.type",
                    .where = file.path(),

@@ -188,9 +188,16 @@ TokenizerPointer load_gguf_tokenizer(const fs::path& path) {
                  .found = model,
                  .hint = "set tokenizer.path to the original tokenizer file"});
   }
+  if (!file.has("tokenizer.ggml.pre")) {
+    throw Error({.what = "the file does not name its pre-tokenizer",
+                 .where = path.string(),
+                 .expected = "tokenizer.ggml.pre",
+                 .hint = "an old conversion: convert the model again, or set tokenizer.path to its tokenizer.json"});
+  }
+  const std::string& pre = file.text("tokenizer.ggml.pre");
+  const bool llama3 = pre == "llama-bpe" || pre == "llama3" || pre == "llama-v3";
   BpeDefinition definition;
-  definition.pre_tokenizer =
-      named_pretokenizer(file.has("tokenizer.ggml.pre") ? file.text("tokenizer.ggml.pre") : "gpt-2", path.string());
+  definition.pre_tokenizer = named_pretokenizer(pre, path.string());
   definition.tokens = file.texts("tokenizer.ggml.tokens");
   std::vector<int64_t> types(definition.tokens.size(), 1);
   if (file.has("tokenizer.ggml.token_type")) types = file.integers("tokenizer.ggml.token_type");
@@ -212,18 +219,22 @@ TokenizerPointer load_gguf_tokenizer(const fs::path& path) {
     }
   }
   definition.merges = parse_merges(file.texts("tokenizer.ggml.merges"), path.string());
-  definition.whole_piece_first = file.has("tokenizer.ggml.pre") && file.text("tokenizer.ggml.pre") == "llama-bpe";
+  definition.whole_piece_first = llama3;
   auto tokenizer = std::make_unique<BpeTokenizer>(std::move(definition), path.string());
   const auto id = [&](const char* key) { return file.has(key) ? file.integer(key) : -1; };
   tokenizer->bos_id = id("tokenizer.ggml.bos_token_id");
   tokenizer->eos_id = id("tokenizer.ggml.eos_token_id");
   tokenizer->pad_id = id("tokenizer.ggml.padding_token_id");
-  tokenizer->adds_bos = file.boolean("tokenizer.ggml.add_bos_token", false);
+  tokenizer->adds_bos = file.boolean("tokenizer.ggml.add_bos_token", llama3);
   if (tokenizer->eos_id >= 0) tokenizer->end_ids = {tokenizer->eos_id};
-  const auto end_of_text = tokenizer->special_tokens().find("<|endoftext|>");
-  if (end_of_text != tokenizer->special_tokens().end() && end_of_text->second != tokenizer->eos_id) {
-    tokenizer->end_ids.push_back(end_of_text->second);
+  for (const char* key : {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {  // of a turn, of a message
+    if (const int64_t end = id(key); end >= 0 && end != tokenizer->eos_id) tokenizer->end_ids.push_back(end);
   }
+  const auto end_of_text = tokenizer->special_tokens().find("<|endoftext|>");
+  auto& ends = tokenizer->end_ids;
+  if (end_of_text != tokenizer->special_tokens().end() &&
+      std::find(ends.begin(), ends.end(), end_of_text->second) == ends.end())
+    ends.push_back(end_of_text->second);
   return tokenizer;
 }
 

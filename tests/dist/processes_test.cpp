@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <torch/cuda.h>
 #include <torch/types.h>
 #include <unistd.h>
 
@@ -37,9 +38,9 @@ TEST(ProcessWorker, DISABLED_Trains) {
   const Config config = testing::training_config(words[0], {words.begin() + 1, words.end()});
   install_interrupt_handlers();
   try {
-    const ProcessGroup group = ProcessGroup::from_environment("cpu", config.run.process_timeout);
+    const ProcessGroup group = ProcessGroup::from_environment(config.model.device, config.run.process_timeout);
     if (config.data.eval.empty()) {
-      testing::run_training(config, 1, group);
+      testing::run_training(config, 1, group, config.model.device);
     } else {
       train_run(config, CompressorRegistry::built_in(), testing::tiny_decoder("cpu", 1024),
                 *testing::letter_tokenizer(), group);
@@ -152,6 +153,17 @@ TEST(Processes, TwoAndThreeEqualOne) {
     expect_done(processes);
     EXPECT_LT(difference(folder / "one", dir), 1e-5) << size << " processes";
   }
+}
+
+TEST(Processes, TwoOnOneGpuEqualOne) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "skipped: no GPU here";
+  const testing::TemporaryFolder folder;
+  auto there = settings;
+  there.push_back("model.device=cuda");
+  testing::run_training(testing::training_config(folder / "one", there), 1, ProcessGroup(), "cuda");
+  Processes processes(2, folder / "two", there);
+  expect_done(processes);
+  EXPECT_LT(difference(folder / "one", folder / "two"), 1e-4);
 }
 
 TEST(Processes, TwoEqualOneForOtherMethodsAndInStages) {

@@ -2,6 +2,10 @@
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
+#include <cmath>
+#include <cstring>
+#include <map>
+
 #include "precis/compress/checkpoint.h"
 #include "precis/core/gguf.h"
 #include "precis/core/strings.h"
@@ -167,6 +171,89 @@ TEST(Gguf, BlocksDequantiseToTheirDefinition) {
   const Tensor q6k =
       values(14, 256, std::string(128, '\x11') + std::string(64, '\xaa') + std::string(16, '\x03') + half_two);
   EXPECT_TRUE(q6k.eq(6).all().item<bool>());
+}
+
+std::string float_bits(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return le32(bits);
+}
+
+// A GGUF file of keys and values, each as bytes behind its name, and one tensor.
+struct GgufKeys {
+  std::map<std::string, std::string> values;
+  void text(const std::string& key, const std::string& value) { values[key] = le32(8) + gguf_text(value); }
+  void number(const std::string& key, uint32_t value) { values[key] = le32(4) + le32(value); }
+  void real(const std::string& key, float value) { values[key] = le32(6) + float_bits(value); }
+  void texts(const std::string& key, const std::vector<std::string>& list) {
+    values[key] = le32(9) + le32(8) + le64(list.size());
+    for (const auto& item : list) values[key] += gguf_text(item);
+  }
+  void numbers(const std::string& key, const std::vector<uint32_t>& list) {
+    values[key] = le32(9) + le32(4) + le64(list.size());
+    for (const uint32_t item : list) values[key] += le32(item);
+  }
+  std::string file() const {
+    std::string body;
+    for (const auto& [key, value] : values) body += gguf_text(key) + value;
+    std::string out =
+        gguf(1, values.size(), body + gguf_text("token_embd.weight") + le32(2) + le64(8) + le64(4) + le32(0) + le64(0));
+    out.resize((out.size() + 31) / 32 * 32 + 8 * 4 * 4, '\0');
+    return out;
+  }
+};
+
+// What GGUF metadata says by leaving a key out, or by another name.
+TEST(Gguf, TokenizersOfOtherConverters) {
+  const TemporaryFolder folder;
+  GgufKeys keys;
+  keys.text("tokenizer.ggml.model", "gpt2");
+  keys.texts("tokenizer.ggml.tokens", {"<s>", "</s>", "<|eot|>", "a", "b", "c", "abc"});
+  keys.numbers("tokenizer.ggml.token_type", {3, 3, 3, 1, 1, 1, 1});
+  keys.texts("tokenizer.ggml.merges", {});
+  keys.number("tokenizer.ggml.bos_token_id", 0);
+  keys.number("tokenizer.ggml.eos_token_id", 1);
+  const auto load = [&](const GgufKeys& own) {
+    write_text(folder / "m.gguf", own.file());
+    return load_tokenizer(folder / "m.gguf");
+  };
+  EXPECT_CONTAINS(error_of([&] { load(keys); }), "does not name its pre-tokenizer");
+  keys.text("tokenizer.ggml.pre", "gpt-2");
+  EXPECT_FALSE(load(keys)->adds_bos);
+  EXPECT_EQ(load(keys)->encode("abc"), (TokenIds{3, 4, 5}));
+  for (const char* name : {"llama-bpe", "llama3", "llama-v3"}) {
+    keys.text("tokenizer.ggml.pre", name);
+    EXPECT_TRUE(load(keys)->adds_bos) << name;
+    EXPECT_EQ(load(keys)->encode("abc"), (TokenIds{6})) << name;  // whole pieces first
+  }
+  EXPECT_EQ(load(keys)->end_ids, (std::vector<int64_t>{1}));
+  keys.number("tokenizer.ggml.eot_token_id", 2);
+  EXPECT_EQ(load(keys)->end_ids, (std::vector<int64_t>{1, 2}));
+}
+
+TEST(Gguf, RopeScalingByAFactorAlone) {
+  const TemporaryFolder folder;
+  GgufKeys keys;
+  keys.text("general.architecture", "llama");
+  for (const auto& [key, value] : std::map<std::string, uint32_t>{{"block_count", 1},
+                                                                  {"embedding_length", 8},
+                                                                  {"feed_forward_length", 8},
+                                                                  {"attention.head_count", 1},
+                                                                  {"context_length", 64}})
+    keys.number("llama." + key, value);
+  keys.real("llama.attention.layer_norm_rms_epsilon", 1e-5F);
+  const auto scaling = [&](const GgufKeys& own) {
+    write_text(folder / "m.gguf", own.file());
+    return decoder_config_from_gguf(GgufFile(folder / "m.gguf")).rope_scaling;
+  };
+  const std::string none = scaling(keys).type;
+  for (const char* key : {"llama.rope.scaling.factor", "llama.rope.scale_linear"}) {
+    GgufKeys scaled = keys;
+    scaled.real(key, 4);
+    EXPECT_NE(none, "linear");
+    EXPECT_EQ(scaling(scaled).type, "linear") << key;
+    EXPECT_EQ(scaling(scaled).factor, 4) << key;
+  }
 }
 
 TEST(Models, StrictReadingNamesWhatIsWrong) {

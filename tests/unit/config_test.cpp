@@ -27,8 +27,8 @@ TEST(Config, AllProblemsAreReportedAtOnceWithFilePathExpectedFoundAndNearestKey)
   });
   for (const char* part :
        {"c.json", "unknown key compressor.ratoi; did you mean ratio?",
-        "compressor.chunk: expected between 0 and 524288, found the number -1", "compressor.lora.rank: expected a whole number",
-        "did you mean model?", "command line: train.steps"}) {
+        "compressor.chunk: expected between 0 and 524288, found the number -1",
+        "compressor.lora.rank: expected a whole number", "did you mean model?", "command line: train.steps"}) {
     EXPECT_CONTAINS(message, part) << part << "\nin\n" << message;
   }
 }

@@ -73,7 +73,7 @@ TEST(Corpus, LongDocumentsComeInPiecesThatEndWithALineOrACharacter) {
   }
 }
 
-TEST(Corpus, FollowsLinkedFoldersOnceAndPassesOverPackedMembersOfAnArchive) {
+TEST(Corpus, FollowsLinkedFoldersOnceAndUnpacksMembersOfAnArchive) {
   const TemporaryFolder folder;
   fs::create_directories(folder / "books/one");
   fs::create_directories(folder / "elsewhere");
@@ -84,8 +84,10 @@ TEST(Corpus, FollowsLinkedFoldersOnceAndPassesOverPackedMembersOfAnArchive) {
   EXPECT_EQ(texts({folder / "books"}), (std::vector<std::string>{"a", "b"}));
   write_text(folder / "c.jsonl", R"({"text":"c"})");
   shell("cd " + folder.path().string() +
-        " && gzip -k c.jsonl && mv elsewhere/b.txt . && tar cf p.tar c.jsonl.gz b.txt");
-  EXPECT_EQ(texts({folder / "p.tar"}), (std::vector<std::string>{"b"}));
+        " && gzip -k c.jsonl && xz -k elsewhere/b.txt && tar cf p.tar c.jsonl.gz -C elsewhere b.txt.xz && "
+        "head -c 30 c.jsonl.gz > d.jsonl.gz && tar cf q.tar d.jsonl.gz");
+  EXPECT_EQ(texts({folder / "p.tar"}), (std::vector<std::string>{"c", "b"}));
+  EXPECT_CONTAINS(error_of([&] { texts({folder / "q.tar"}); }), "q.tar");
 }
 
 TEST(Corpus, ErrorsNameTheFile) {
