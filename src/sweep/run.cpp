@@ -42,6 +42,28 @@ std::map<std::string, std::string> read_failures(const fs::path& folder) {
   return out;
 }
 
+// The cells that have results of other settings, with each difference. `without` counts cells whose results do not name
+// their settings.
+std::map<std::string, std::vector<std::string>> changed_cells(const std::vector<SweepCell>& cells,
+                                                              const std::vector<Json>& results, size_t* without) {
+  std::map<std::string, const SweepCell*> by_id;
+  for (const auto& cell : cells) by_id[cell.id] = &cell;
+  const auto shown = [](const Json& value) { return value.is_null() ? "its default" : value.dump(); };
+  std::map<std::string, std::vector<std::string>> out;
+  std::set<std::string> seen;
+  for (const Json& line : results) {
+    const auto found = by_id.find(line.at("cell").get<std::string>());
+    if (found == by_id.end() || !seen.insert(found->first).second) continue;
+    if (!line.contains("settings")) {
+      ++*without;
+      continue;
+    }
+    for (const JsonChange& c : json_changes(line.at("settings"), found->second->settings))
+      out[found->first].push_back(cat(c.path, " was ", shown(c.before), ", is ", shown(c.now)));
+  }
+  return out;
+}
+
 // Loaded decoders and tokenizers by path and settings: most cells share them.
 class Models {
  public:
@@ -112,22 +134,10 @@ class Sweep {
 
   // Results of a cell with other settings do not belong in this sweep's tables.
   void refuse_other_settings() const {
-    std::map<std::string, const SweepCell*> by_id;
-    for (const auto& cell : cells_) by_id[cell.id] = &cell;
-    std::vector<std::string> problems;
     size_t without = 0;
-    std::set<std::string> seen;
-    for (const Json& line : read_sweep_results(folder_)) {
-      const auto found = by_id.find(line.at("cell").get<std::string>());
-      if (found == by_id.end() || !seen.insert(found->first).second) continue;
-      if (!line.contains("settings")) {
-        ++without;
-        continue;
-      }
-      for (const JsonChange& c : json_changes(line.at("settings"), found->second->settings))
-        problems.push_back(cat(found->first, ": ", c.path, " was ",
-                               c.before.is_null() ? "its default" : c.before.dump(), ", is ",
-                               c.now.is_null() ? "its default" : c.now.dump()));
+    std::vector<std::string> problems;
+    for (const auto& [cell, changes] : changed_cells(cells_, read_sweep_results(folder_), &without)) {
+      for (const auto& change : changes) problems.push_back(cat(cell, ": ", change));
     }
     if (without > 0)
       log::warn(cat((folder_ / "results.jsonl").string(), ": ", without,
@@ -317,18 +327,23 @@ Json sweep_plan(const std::vector<ConfigLayer>& layers, const Methods& methods) 
       t->planned += planned(cell);
     }
   }
+  size_t without = 0;
+  const auto changed = changed_cells(cells, results, &without);
   Json plan = Json::array();
   for (const auto& cell : cells) {
     const auto failure = failures.find(cell.id);
     Json row = {{"cell", cell.id}, {"state", "to do"}};
-    if (finished.contains(cell.id)) {
+    if (const auto other = changed.find(cell.id); other != changed.end()) {
+      row["state"] = "other settings";
+      row["error"] = join(other->second, "; ");
+    } else if (finished.contains(cell.id)) {
       row["state"] = "done";
       row["seconds"] = measured[cell.id];
     } else if (failure != failures.end()) {
       row["state"] = "failed";
       row["error"] = failure->second;
     }
-    if (row["state"] != "done" && cell.method != "references") {
+    if (row["state"] != "done" && row["state"] != "other settings" && cell.method != "references") {
       const Timing& own = by_method[cell.method];
       const Timing& t = own.planned > 0 ? own : total;
       if (t.planned > 0) {

@@ -307,6 +307,11 @@ TEST_F(Sweeps, ResultsOfOtherSettingsAreRefusedAndTheSettingsNamed) {
   EXPECT_CONTAINS(refusal("eval.limit=1"), "references-4x: eval.limit was");
   EXPECT_CONTAINS(refusal("data.query_template={question}"), "data.query_template");
   EXPECT_EQ(read_file(folder / "a" / "results.jsonl"), before);
+  for (const Json& row : sweep_plan(layers("a", {one, "train.lr=0.0123"}), CompressorRegistry::built_in().methods())) {
+    const bool trained = row["cell"] != "references-4x";
+    EXPECT_EQ(row["state"], trained ? "other settings" : "done") << row;
+    EXPECT_EQ(row.value("error", "").find("train.lr was") != std::string::npos, trained) << row;
+  }
   // What changes no result may change, and other cells may be added.
   EXPECT_EQ(sweep("a", {one, "train.save_interval=1", "run.threads=1", "eval.references=[]"}).done_now, 0);
   EXPECT_EQ(sweep("a", {one, "sweep.seeds=1,2"}).done_now, 2);
