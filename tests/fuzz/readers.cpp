@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <optional>
 
 #include "precis/compress/checkpoint.h"
 #include "precis/compress/made_by.h"
@@ -30,6 +31,19 @@ void attempt(const std::function<void()>& step) {
   }
 }
 
+// All steps, then the first Error, so that a seed is known to be good in each.
+void in_turn(const std::vector<std::function<void()>>& steps) {
+  std::optional<Error> first;
+  for (const auto& step : steps) {
+    try {
+      step();
+    } catch (const Error& e) {
+      if (!first) first = e;
+    }
+  }
+  if (first) throw *first;
+}
+
 void use_tokenizer(const fs::path& path) {
   const auto tokenizer = load_tokenizer(path);
   for (const char* text : {"Hello world", "it's 12 o'clock\n\n  \xC3\xA9\xE2\x82\xAC", "aaaaaaaaaaaaaaaaaaaaaaaaaaaab"})
@@ -44,9 +58,8 @@ void read_safetensors(const fs::path& path) {
 void read_gguf(const fs::path& path) {
   const GgufFile file(path);
   for (const auto& tensor : file.tensors()) attempt([&] { dequantize(file, tensor.first); });
-  attempt([&] { use_tokenizer(path); });
-  attempt([&] { decoder_config_from_gguf(file).parameters(); });
-  load_decoder(path, "float32");
+  in_turn({[&] { use_tokenizer(path); }, [&] { decoder_config_from_gguf(file).parameters(); },
+           [&] { load_decoder(path, "float32"); }});
 }
 
 void read_configuration(const fs::path& path) { to_json_absolute(read_config(path, registry().methods())); }
