@@ -96,7 +96,8 @@ class Evaluation {
     report_.bootstrap_samples = config_.eval.bootstrap_samples;
     report_.passages = read_evaluation_set(config_.data.eval, tokenizer_, config_.data, config_.eval.limit);
     report_.questions = list_questions(report_.passages, config_.eval.limit);
-    // Load everything first, so that a bad folder fails early.
+    // What concerns every row is an error of its own: questions that do not serve a task, a bad folder.
+    for (const auto& task : config_.eval.tasks) require_task(task, tokenizer_, config_, report_.questions);
     for (const fs::path path : config_.eval.compressors) {
       const fs::path from = config_.eval.checkpoint.empty() ? path : find_checkpoint(path, config_.eval.checkpoint);
       compressors_.push_back(load_compressor(from, registry_, decoder_, tokenizer_));

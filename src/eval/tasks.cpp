@@ -30,6 +30,26 @@ struct Contexts {
   }
 };
 
+const std::vector<std::string>& options_of(const Config& config, const Question& question) {
+  const auto& options = question.options.empty() ? config.eval.options : question.options;
+  if (options.size() >= 2) return options;
+  throw Error({.what = "a question without options",
+               .where = question.id,
+               .expected = "\"options\" in the question, or eval.options"});
+}
+
+// A context's ids; its last data.continuation_tokens are the continuation.
+TokenIds ids_to_continue(const Passage& passage, const Tokenizer& tokenizer, const DataConfig& data) {
+  TokenIds ids = context_ids(tokenizer, data, passage.context, false);
+  const auto needed = static_cast<size_t>(data.continuation_tokens + 1);
+  if (data.continuation_tokens >= 2 && ids.size() >= needed) return ids;
+  throw Error(
+      {.what = "a context is too short for its continuation",
+       .where = excerpt(passage.context),
+       .expected = cat("more than ", data.continuation_tokens, " tokens (data.continuation_tokens, at least 2)"),
+       .found = cat(ids.size())});
+}
+
 class TaskRunner {
  public:
   TaskRunner(Reading& reading, const Tokenizer& tokenizer, const Config& config, const OnProgress& progress)
@@ -61,11 +81,6 @@ class QaTask : TaskRunner {
   using TaskRunner::TaskRunner;
 
   TaskScores run(const std::vector<AskedQuestion>& questions) {
-    if (questions.front().question->text.empty() && questions.front().question->answers.empty())
-      throw Error({.what = "a prepared corpus has no questions",
-                   .where = "eval.tasks",
-                   .expected = "continuation, autoencoding or reconstruction",
-                   .found = "qa"});
     TaskScores out{.task = "qa", .groups = Contexts(questions).of_question};
     in_batches(questions.size(), [&](size_t begin, size_t end) { answer(questions, begin, end, out); });
     std::vector<double> em, f1, contains;
@@ -128,20 +143,12 @@ class ChoiceTask : TaskRunner {
   }
 
  private:
-  const std::vector<std::string>& options_of(const Question& question) const {
-    const auto& options = question.options.empty() ? config_.eval.options : question.options;
-    if (options.size() >= 2) return options;
-    throw Error({.what = "a question without options",
-                 .where = question.id,
-                 .expected = "\"options\" in the question, or eval.options"});
-  }
-
   // For each question, the option with the highest mean log-probability of its tokens.
   std::vector<std::string> pick(const std::vector<AskedQuestion>& questions, size_t begin, size_t end) {
     std::vector<Ask> asks;
     std::vector<size_t> of_question;
     for (size_t i = begin; i < end; ++i) {
-      for (const std::string& option : options_of(*questions[i].question)) {
+      for (const std::string& option : options_of(config_, *questions[i].question)) {
         asks.push_back({questions[i].passage,
                         questions[i].question->text,
                         {},
@@ -159,7 +166,7 @@ class ChoiceTask : TaskRunner {
       const double mean = likelihoods[a].log_probability / static_cast<double>(likelihoods[a].tokens);
       if (mean <= best[q]) continue;
       best[q] = mean;
-      picked[q] = options_of(*questions[of_question[a]].question)[option];
+      picked[q] = options_of(config_, *questions[of_question[a]].question)[option];
     }
     return picked;
   }
@@ -202,16 +209,7 @@ class ContinuationTask : TaskRunner {
   }
 
  private:
-  TokenIds ids_of(const Passage& passage) const {
-    TokenIds ids = context_ids(tokenizer_, config_.data, passage.context, false);
-    const auto needed = static_cast<size_t>(config_.data.continuation_tokens + 1);
-    if (config_.data.continuation_tokens >= 2 && ids.size() >= needed) return ids;
-    throw Error({.what = "a context is too short for its continuation",
-                 .where = excerpt(passage.context),
-                 .expected = cat("more than ", config_.data.continuation_tokens,
-                                 " tokens (data.continuation_tokens, at least 2)"),
-                 .found = cat(ids.size())});
-  }
+  TokenIds ids_of(const Passage& passage) const { return ids_to_continue(passage, tokenizer_, config_.data); }
 };
 
 // Reconstruction as in training: each token is predicted after the correct preceding ones.
@@ -303,10 +301,26 @@ int64_t count_items(const std::string& task, const std::vector<AskedQuestion>& q
   return static_cast<int64_t>(by_question ? questions.size() : Contexts(questions).passages.size());
 }
 
+void require_task(const std::string& task, const Tokenizer& tokenizer, const Config& config,
+                  const std::vector<AskedQuestion>& questions) {
+  check(!questions.empty(), "require_task: at least one question");
+  const Question& first = *questions.front().question;
+  if (task == "qa" && first.text.empty() && first.answers.empty())
+    throw Error({.what = "a prepared corpus has no questions",
+                 .where = "eval.tasks",
+                 .expected = "continuation, autoencoding or reconstruction",
+                 .found = "qa"});
+  for (const auto& asked : questions) {
+    if (task == "choice") options_of(config, *asked.question);
+  }
+  if (task != "continuation") return;
+  for (const Passage* passage : Contexts(questions).passages) ids_to_continue(*passage, tokenizer, config.data);
+}
+
 std::optional<TaskScores> run_task(const std::string& task, Reading& reading, const Tokenizer& tokenizer,
                                    const Config& config, const std::vector<AskedQuestion>& questions,
                                    const OnProgress& progress) {
-  check(!questions.empty(), "run_task: at least one question");
+  require_task(task, tokenizer, config, questions);
   if (task == "qa") return QaTask(reading, tokenizer, config, progress).run(questions);
   if (task == "choice") return ChoiceTask(reading, tokenizer, config, progress).run(questions);
   const Contexts contexts(questions);

@@ -32,8 +32,12 @@ using OnProgress = std::function<void(int64_t done)>;
 // The number of items of a task: its questions, or their contexts.
 int64_t count_items(const std::string& task, const std::vector<AskedQuestion>& questions);
 
-// Runs a task; nothing if this reading does not support it. Throws Error on contexts too short for a continuation, and
-// on questions without options if eval.options is empty.
+// Throws Error if the questions do not serve a task: contexts too short for a continuation, questions without options
+// while eval.options is empty, a prepared corpus for qa.
+void require_task(const std::string& task, const Tokenizer& tokenizer, const Config& config,
+                  const std::vector<AskedQuestion>& questions);
+
+// Runs a task; nothing if this reading does not support it. Throws Error as require_task does.
 std::optional<TaskScores> run_task(const std::string& task, Reading& reading, const Tokenizer& tokenizer,
                                    const Config& config, const std::vector<AskedQuestion>& questions,
                                    const OnProgress& progress = {});
