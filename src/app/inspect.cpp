@@ -10,6 +10,7 @@
 #include "precis/eval/attention_shares.h"
 #include "precis/memory/memory_file.h"
 #include "precis/model/decoder_config.h"
+#include "precis/sweep/sweep.h"
 #include "precis/text/tokenizer.h"
 #include "precis/weights/dequantize.h"
 #include "precis/weights/safetensors.h"
@@ -88,9 +89,10 @@ Json gguf_json(const fs::path& path) {
 }
 
 Json run_json(const fs::path& path) {
-  Json out = {{"kind", "run folder"},
-              {"config", read_json(path / "config.json").at("compressor")},
-              {"finished", fs::exists(path / "compressor" / "compressor.json")}};
+  Json out = {
+      {"kind", "run folder"},
+      {"config", json_get<Json>(read_json(path / "config.json"), "compressor", (path / "config.json").string())},
+      {"finished", fs::exists(path / "compressor" / "compressor.json")}};
   Json checkpoints = Json::array();
   if (fs::exists(path / "checkpoints")) {
     for (const auto& entry : fs::directory_iterator(path / "checkpoints"))
@@ -110,15 +112,16 @@ Json corpus_json(const fs::path& path) {
 // A sweep's finished cells with the scores of their rows.
 Json sweep_json(const fs::path& path) {
   Json cells = Json::object();
-  for (const auto& line : split(read_file(path / "results.jsonl"), '\n')) {
-    if (line.empty()) continue;
-    const Json result = Json::parse(line, nullptr, false);
-    if (result.is_discarded()) continue;  // an incomplete line, which the sweep repairs when it resumes
+  for (const Json& result : read_sweep_results(path)) {
+    const std::string where = (path / "results.jsonl").string();
+    const Json row = json_get<Json>(result, "row", where), tasks = json_get<Json>(row, "tasks", where);
     Json scores = Json::object();
-    for (const auto& [task, values] : result.at("row").at("tasks").items()) {
-      for (const auto& [measure, value] : values.at("measures").items()) scores[task][measure] = value.at("value");
+    for (const auto& [task, values] : tasks.items()) {
+      const Json measures = json_get<Json>(values, "measures", where);
+      for (const auto& [measure, value] : measures.items())
+        scores[task][measure] = json_get<Json>(value, "value", where);
     }
-    cells[result.at("cell").get<std::string>()][result.at("row").at("name").get<std::string>()] = scores;
+    cells[json_get<std::string>(result, "cell", where)][json_get<std::string>(row, "name", where)] = scores;
   }
   return {{"kind", "sweep"}, {"cells", cells}};
 }

@@ -107,6 +107,9 @@ exec 8>&-
 that "no temporary file is left: $(find . -name '*.tmp-*')" test -z "$(find . -name '*.tmp-*')"
 
 # Bad input names the file.
+mkdir -p broken_run/checkpoints broken_sweep && echo '{}' > broken_run/config.json && echo '{"cell": "a"}' > broken_sweep/results.jsonl
+expect 2 'config.json: the key "compressor" is missing' "$precis" inspect broken_run
+expect 2 'results.jsonl line 1: the key' "$precis" inspect broken_sweep
 printf 'caf\351' > latin.txt
 expect 2 'latin.txt, byte 3' "$precis" compress --compressor run --text latin.txt --out x.safetensors
 expect 2 'latin.txt, byte 3' "$precis" generate --compressor run --text latin.txt --prompt x

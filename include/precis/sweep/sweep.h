@@ -36,10 +36,10 @@ struct SweepOutcome {
 // recorded in failures.jsonl and the sweep continues; it waits for cells that another process is running.
 SweepOutcome run_sweep(const std::vector<ConfigLayer>& layers, const CompressorRegistry& registry);
 
-// The plan as rows: `cell`, `state` (done, failed, to do), the last `error` of a failed cell, and `seconds` of a
-// finished one. Other cells have `estimated_seconds`: their plan, scaled by measured over planned time of finished
-// cells of the same method (or of any). Before any cell is finished: `planned_training_seconds`, for contexts and tasks
-// of maximum length.
+// The plan as rows: `cell`, `state` (done, failed, to do, other settings), the last `error` of a failed cell or the
+// settings that differ, and `seconds` of a finished one. Other cells have `estimated_seconds`: their plan, scaled by
+// measured over planned time of finished cells of the same method (or of any). Before any cell is finished:
+// `planned_training_seconds`, for contexts and tasks of maximum length.
 Json sweep_plan(const std::vector<ConfigLayer>& layers, const Methods& methods);
 
 // The tables of a sweep, from its results alone. `baseline`: the method whose best `score` is the target of
