@@ -277,8 +277,9 @@ class CommandLine {
     command.add_option("--save-interval", o.save_interval, "steps between checkpoints")->check(positive);
     command.add_option("--entities", o.entities, "maximum number of passages per context")->check(CLI::Range(1, 100));
     command.add_option("--start-from", o.start_from, "decoder made by precis pretrain to start from");
-    command.add_option("--learning-rate", o.learning_rate, "peak learning rate");
-    command.add_option("--answer-weight", o.answer_weight, "weight of an answer's tokens in the loss; others: 1");
+    command.add_option("--learning-rate", o.learning_rate, "peak learning rate")->check(range(0, 100));
+    command.add_option("--answer-weight", o.answer_weight, "weight of an answer's tokens in the loss; others: 1")
+        ->check(range(0, 1e6));
     command.add_option("--seed", o.seed, "random seed for initial values and passages");
     command.add_option("--threads", pretrain_.threads, "CPU threads; 0: all")->check(CLI::Range(0, 1024));
   }

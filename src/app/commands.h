@@ -97,7 +97,7 @@ struct ExportCommand {
 void run_export(const ExportCommand& command, const CompressorRegistry& registry);
 
 // Threads and determinism, for the whole process.
-void set_up_libtorch(const RunConfig& run);
+void set_up_libtorch(const Config& config);
 
 // The decoder and tokenizer of a configuration, with LibTorch set up for it.
 struct Workspace {

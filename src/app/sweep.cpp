@@ -32,7 +32,7 @@ void run_sweep_command(const std::vector<ConfigLayer>& layers, bool list, bool j
   }
   const Config config = resolve_config(layers, registry.methods());
   require_set(config, {"run.dir"});
-  set_up_libtorch(config.run);
+  set_up_libtorch(config);
   const SweepOutcome outcome = run_sweep(layers, registry);
   if (json) {
     std::printf("%s\n", Json{{"sweep", config.run.dir},

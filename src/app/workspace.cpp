@@ -14,17 +14,19 @@
 
 namespace precis {
 
-void set_up_libtorch(const RunConfig& run) {
+void set_up_libtorch(const Config& config) {
+  const RunConfig& run = config.run;
   if (run.threads > 0) at::set_num_threads(static_cast<int>(run.threads));
   if (run.deterministic) {
-    ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);  // cuBLAS asks for it; read when its first handle is made
-    at::globalContext().setDeterministicAlgorithms(true, false);  // an operation without such an algorithm is an error
+    ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);    // cuBLAS asks for it; read when its first handle is made
+    const bool only_warn = config.model.device != "cpu";  // about an operation without such an algorithm
+    at::globalContext().setDeterministicAlgorithms(true, only_warn);
     at::globalContext().setDeterministicFillUninitializedMemory(false);
   }
 }
 
 Workspace open_workspace(const Config& config) {
-  set_up_libtorch(config.run);
+  set_up_libtorch(config);
   Workspace out;
   out.tokenizer = load_tokenizer(config.tokenizer.path.empty() ? config.model.path : config.tokenizer.path);
   out.decoder = load_decoder(config.model.path, config.model.dtype, config.model.device, config.model.decode_dtype);

@@ -63,16 +63,19 @@ std::shared_ptr<Compressor> untrained(const std::string& method, const Config& c
   return registry.make(c, surroundings_of(std::move(decoder), tokenizer, 1));
 }
 
-bool is_text(const std::string& reference) {
-  static const std::set<std::string> texts = {"full", "none", "truncate", "truncate-first"};
-  return texts.contains(reference);
+const std::vector<std::string> text_references = {"full", "none", "truncate", "truncate-first"};
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+bool is_text(const std::string& reference) { return contains(text_references, reference); }
+
 void check_references(const std::vector<std::string>& references, const std::vector<std::string>& methods) {
+  std::vector<std::string> known = text_references;
+  known.insert(known.end(), methods.begin(), methods.end());
   for (const auto& reference : references) {
-    if (is_text(reference) || std::find(methods.begin(), methods.end(), reference) != methods.end()) continue;
-    std::vector<std::string> known = {"full", "none", "truncate", "truncate-first"};
-    known.insert(known.end(), methods.begin(), methods.end());
+    if (contains(known, reference)) continue;
     const std::string near = nearest_word(reference, known);
     throw Error({.what = "unknown reference",
                  .where = "eval.references",

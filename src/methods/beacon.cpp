@@ -114,7 +114,7 @@ Memory Beacon::read(const Memory* before, const TokenBatch& given) {
     if (!past.layers.empty()) pass.past = past;
     std::vector<LayerKv> made = decoder().keys_values(pass, index);
     // In front of later chunks and of the decoder, beacons stand side by side.
-    const Tensor shift = (torch::arange(index.size(1)) - index);
+    const Tensor shift = torch::arange(index.size(1)) - index;
     for (auto& layer : made) layer.k = decoder().rotate_keys(layer.k, shift);
     const int64_t held = past.layers.empty() ? 0 : past.entries(), all = held + index.size(1);
     std::vector<std::vector<int64_t>> entries(static_cast<size_t>(B));

@@ -21,7 +21,7 @@ constexpr int64_t most_rows = 16;
 // With fewer new tokens, capturing a GPU graph costs more than it saves.
 constexpr int64_t least_tokens_for_a_graph = 8;
 
-// Below it, logits overflow in fp32, and sampling would choose the same token as argmax.
+// Below it, sampling is argmax up to ties, and much smaller values would overflow.
 constexpr double least_temperature = 1e-4;
 
 // Next ids [B] from logits [B, V]. Samples on the CPU, so that a seed gives the same text on every device.

@@ -1,25 +1,8 @@
 #!/usr/bin/env bash
 # Every command as a user runs it: results on standard output, one clear line on errors, the right exit codes.
-set -u
 precis="$(realpath "$1")" root="$(realpath "$2")"
-work="$(mktemp -d)"
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
 model="$root/models/SmolLM2-135M-Instruct.Q4_1.gguf"
-failures=0 checks=0
-
-# expect CODE PATTERN COMMAND...: checks the exit code, and a pattern in the output (both streams).
-expect() {
-  local code="$1" pattern="$2" output status
-  shift 2
-  output="$("$@" 2>&1 </dev/null)"
-  status=$?
-  checks=$((checks + 1))
-  if [ "$status" -ne "$code" ] || ! grep -q -e "$pattern" <<<"$output"; then
-    failures=$((failures + 1))
-    printf 'FAIL: %s\n  exit code %s, expected %s; wanted "%s" in:\n%s\n' "$*" "$status" "$code" "$pattern" "$output"
-  fi
-}
 
 expect 0 'precis' "$precis" --help
 expect 2 'Usage' "$precis"

@@ -1,33 +1,9 @@
 #!/usr/bin/env bash
 # Files, links, pipes, limits and signals, as a user meets them, around the small decoder.
 #   files_test.sh PRECIS PROJECT SHIM
-set -u
 precis="$(realpath "$1")" root="$(realpath "$2")" shim="$(realpath "$3")"
-work="$(mktemp -d)"
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
 export OMP_NUM_THREADS=1
-failures=0 checks=0
-
-# expect CODE PATTERN COMMAND...: checks the exit code, and a pattern in the output (both streams).
-expect() {
-  local code="$1" pattern="$2" output status
-  shift 2
-  output="$("$@" 2>&1 </dev/null)"
-  status=$?
-  grep -q -e "$pattern" <<<"$output" || pattern="$pattern (missing)"
-  that "$* (exit code $status, expected $code; wanted \"$pattern\" in: $output)" \
-    test "$status" -eq "$code" -a "${pattern% (missing)}" = "$pattern"
-}
-# that WHAT COMMAND...: checks that the command succeeds.
-that() {
-  local what="$1"
-  shift
-  checks=$((checks + 1))
-  "$@" && return
-  failures=$((failures + 1))
-  echo "FAIL: $what"
-}
 
 "$precis" --quiet synth --out train.jsonl --count 20 --seed 1
 small=(model.path="$root/assets/small-decoder" data.train=train.jsonl compressor.method=sac compressor.segment_length=64 compressor.lora.rank=2 train.batch=1 train.save_interval=1 --json)

@@ -65,8 +65,7 @@ struct CompressorConfig {
   void visit(V& v) {
     v("method", method,
       "compression method: pic, icae, 500x, sac, comprexit, mean-pool, beacon or a registered custom method; sets the "
-      "defaults "
-      "of the other fields");
+      "defaults of the other fields");
     v("form", form,
       "also sets the defaults of the other fields; default: what learns best in this library (docs/results.md); "
       "published: the method as published, as far as it is known",

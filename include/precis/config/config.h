@@ -276,7 +276,8 @@ struct RunConfig {
     v("seed", seed, "random seed for initial values, data order and dropout", at_least(0));
     v("threads", threads, "CPU threads; 0: OMP_NUM_THREADS, else all cores", at_least(0));
     v("process_timeout", process_timeout, "seconds to wait for another process of the group", at_least(1));
-    v("deterministic", deterministic, "use only bit-for-bit reproducible algorithms");
+    v("deterministic", deterministic,
+      "use only bit-for-bit reproducible algorithms; an operation without one is an error, on a GPU a warning");
   }
 };
 
