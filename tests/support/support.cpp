@@ -73,6 +73,8 @@ void write_tiny_model(const fs::path& folder, const Json& changes) {
   return ::testing::AssertionFailure() << '"' << part << "\" is not in: " << text;
 }
 
+double largest_difference(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
+
 double larger(double a, double b) { return std::isnan(a) || std::isnan(b) ? NAN : std::max(a, b); }
 
 std::shared_ptr<const Decoder> tiny_decoder(const std::string& device, int64_t positions) {

@@ -39,6 +39,9 @@ std::string error_of(const std::function<void()>& call);
 // Whether `text` contains `part`; the failure message shows both. Used by EXPECT_CONTAINS.
 ::testing::AssertionResult contains(const char*, const char*, const std::string& text, const std::string& part);
 
+// Largest absolute difference of two tensors' elements.
+double largest_difference(const Tensor& a, const Tensor& b);
+
 // The larger number, or NaN if either is NaN: std::max would ignore a NaN in its second argument.
 double larger(double a, double b);
 

@@ -65,4 +65,13 @@ TrainResult run_training(const Config& config, uint64_t data_seed, const Process
   return train(*compressor, stages, config, {}, group);
 }
 
+std::vector<Json> losses(const std::filesystem::path& run) {
+  std::vector<Json> out;
+  for (const auto& line : split(read_file(run / "metrics.jsonl"), '\n')) {
+    if (!line.empty())
+      out.push_back(Json::array({parse_json(line, "metrics").at("step"), parse_json(line, "metrics").at("loss")}));
+  }
+  return out;
+}
+
 }  // namespace precis::testing

@@ -16,4 +16,7 @@ Config training_config(const std::filesystem::path& run, const std::vector<std::
 TrainResult run_training(const Config& config, uint64_t data_seed = 1, const ProcessGroup& group = ProcessGroup(),
                          const std::string& device = "cpu");
 
+// [step, loss] of each line of the run's metrics.
+std::vector<Json> losses(const std::filesystem::path& run);
+
 }  // namespace precis::testing
