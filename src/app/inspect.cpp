@@ -78,14 +78,38 @@ Json tokenizer_json(const fs::path& path) {
           {"hash", t->hash()}};
 }
 
+// The chat template beside a tokenizer: chat_template.jinja, or a string or list in tokenizer_config.json.
+std::string chat_template_in(const fs::path& folder) {
+  if (fs::exists(folder / "chat_template.jinja")) return read_file(folder / "chat_template.jinja");
+  const fs::path path = folder / "tokenizer_config.json";
+  if (!fs::exists(path)) return "";
+  const LargeJson json = read_large_json(path);
+  if (!json.contains("chat_template")) return "";
+  const LargeJson& found = json.at("chat_template");
+  if (found.is_string()) return found.get<std::string>();
+  for (const LargeJson& one : found) {
+    if (one.is_object() && one.value("name", "") == "default") return one.value("template", "");
+  }
+  return "";
+}
+
+// The ready configuration for a chat template, or that there is none.
+Json chat_json(const std::string& jinja) {
+  if (jinja.empty()) return nullptr;
+  const std::string file = chat_template_file(jinja);
+  return file.empty() ? "no configuration in configs/templates has this form" : "configs/templates/" + file;
+}
+
 Json gguf_json(const fs::path& path) {
   const GgufFile file(path);
   std::map<std::string, int64_t> types;
   for (const auto& [name, tensor] : file.tensors()) ++types[gguf_type_name(tensor.type)];
-  return {{"kind", "GGUF"},
-          {"decoder", decoder_json(decoder_config_from_gguf(file))},
-          {"tensor_types", types},
-          {"tokenizer", tokenizer_json(path)}};
+  return {
+      {"kind", "GGUF"},
+      {"decoder", decoder_json(decoder_config_from_gguf(file))},
+      {"tensor_types", types},
+      {"tokenizer", tokenizer_json(path)},
+      {"chat_template", chat_json(file.has("tokenizer.chat_template") ? file.text("tokenizer.chat_template") : "")}};
 }
 
 Json run_json(const fs::path& path) {
@@ -142,7 +166,10 @@ Json folder_json(const fs::path& path) {
         decoder_config_from_hugging_face(read_json(path / "config.json"), (path / "config.json").string()));
   const bool has_tokenizer =
       fs::exists(path / "tokenizer.json") || fs::exists(path / "vocab.json") || fs::exists(path / "tokenizer.model");
-  if (has_tokenizer) out["tokenizer"] = tokenizer_json(path);
+  if (has_tokenizer) {
+    out["tokenizer"] = tokenizer_json(path);
+    out["chat_template"] = chat_json(chat_template_in(path));
+  }
   if (out.size() == 1)
     throw Error(
         {.what = "unknown kind of folder",

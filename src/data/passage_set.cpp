@@ -13,7 +13,7 @@ namespace precis {
 PassageSet::PassageSet(const std::vector<Passage>& passages, const Tokenizer& tokenizer, const DataConfig& data,
                        bool with_bos)
     : data_(data), with_bos_(with_bos), eos_id_(tokenizer.eos_id) {
-  TokenIds end = tokenizer.encode("\n");
+  TokenIds end = data.answer_end == "newline" ? tokenizer.encode("\n") : TokenIds();
   if (data.answer_end == "eos") {
     if (eos_id_ < 0)
       throw Error({.what = "the tokenizer has no EOS token",

@@ -36,4 +36,19 @@ TokenIds context_ids(const Tokenizer& tokenizer, const DataConfig& data, const s
   return ids;
 }
 
+std::string chat_template_file(std::string_view jinja) {
+  const auto has = [&](std::string_view part) { return jinja.find(part) != std::string_view::npos; };
+  if (has("<|im_sep|>")) return "";  // Phi-4
+  if (has("<|im_start|>")) {
+    if (has("named SmolLM")) return "smollm2.json";
+    return has("You are Qwen, created by Alibaba Cloud") ? "qwen2.5.json" : "chatml.json";
+  }
+  if (has("<|start_header_id|>")) return has("Cutting Knowledge Date") ? "llama-3.1.json" : "llama-3.json";
+  if (has("<start_of_turn>")) return "gemma.json";
+  if (has("<|user|>") && has("<|end|>")) return "phi-3.json";
+  if (has("<<SYS>>")) return "";  // Llama 2
+  if (has("[INST] ")) return "mistral.json";
+  return has("[INST]") ? "mistral-tekken.json" : "";
+}
+
 }  // namespace precis

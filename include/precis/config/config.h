@@ -43,7 +43,9 @@ struct DataConfig {
     v("context_template", context_template, "template of the compressed text");
     v("query_template", query_template, "template of the text after the memory");
     v("answer_template", answer_template, "template of the supervised answer");
-    v("answer_end", answer_end, "end of an answer in training: the EOS token or a newline", one_of({"eos", "newline"}));
+    v("answer_end", answer_end,
+      "end of an answer in training: the EOS token, a newline, or the answer template's own end",
+      one_of({"eos", "newline", "template"}));
     v("questions_per_context", questions_per_context, "questions that share one compressed context in a training batch",
       at_least(1));
     v("max_context_tokens", max_context_tokens,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "precis/config/config.h"
 #include "precis/text/tokenizer.h"
@@ -18,5 +19,9 @@ TokenIds encode_template(const Tokenizer& tokenizer, const std::string& form, co
 
 // Ids of the text to compress: the context in its template, after BOS if `with_bos`.
 TokenIds context_ids(const Tokenizer& tokenizer, const DataConfig& data, const std::string& context, bool with_bos);
+
+// The file of configs/templates for a model with this chat template (Jinja, from its tokenizer's configuration); "" if
+// there is none.
+std::string chat_template_file(std::string_view jinja);
 
 }  // namespace precis
