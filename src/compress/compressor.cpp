@@ -71,6 +71,14 @@ Tensor Compressor::learned_rows(const std::string& name, int64_t n, double mean,
   return register_parameter(name, rows.to(decoder().device()));
 }
 
+PromptRows Compressor::learned_prompt_rows(double deviation) {
+  PromptRows rows{learned_rows("ae_row", 0, 0, deviation), {}, {}};
+  if (!config_.memory_markers) return rows;
+  rows.begin = learned_rows("mem_begin_row", 0, 0, deviation);
+  rows.end = learned_rows("mem_end_row", 0, 0, deviation);
+  return rows;
+}
+
 bool Compressor::use_bos(const std::string& setting, const char* key) const {
   if (setting == "no" || (setting == "auto" && !surroundings_.adds_bos)) return false;
   if (surroundings_.bos_id < 0) {

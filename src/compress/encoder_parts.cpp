@@ -80,6 +80,12 @@ Tensor run_means(const Tensor& x, const Tensor& lengths, int64_t r) {
   return by_run(x.to(torch::kFloat) * valid) / by_run(valid).clamp_min(1);
 }
 
+std::shared_ptr<Projector> make_projector(const std::string& setting, int64_t width, at::Generator generator) {
+  if (setting == "none") return nullptr;
+  return setting == "residual" ? Projector::zero(width, std::move(generator))
+                               : Projector::with_norm(width, std::move(generator));
+}
+
 Tensor projected(const CompressorConfig& config, const Projector* projector, const Tensor& rows, const Tensor& base) {
   if (projector == nullptr) return rows;
   const Tensor made = projector->forward(rows);

@@ -7,27 +7,36 @@
 
 namespace precis {
 
-namespace {
-
-// The memory of one context's text in parts of `part` tokens, behind that of its earlier text, if any.
-Memory in_parts(Compressor& compressor, const Memory* before, const Tensor& ids /* [1, L] */, int64_t length,
-                int64_t start, int64_t part) {
-  std::vector<Memory> parts;
-  if (before != nullptr) parts.push_back(*before);
-  for (int64_t begin = 0; begin < length || parts.empty(); begin += part) {
-    const int64_t n = std::min(part, length - begin);
-    const TokenBatch next{ids.narrow(1, begin, n), torch::tensor({n}), torch::tensor({start + begin})};
-    if (!compressor.reads_earlier_memory() || parts.empty()) {
-      parts.push_back(compressor.compress(next));
-    } else {
-      const Memory so_far = join_parts(std::move(parts));
-      parts = {so_far, compressor.compress_after(so_far, next)};
-    }
-  }
-  return join_parts(std::move(parts));
+PartsCompression::PartsCompression(Compressor& compressor, std::optional<Memory> before, const TokenBatch& text,
+                                   int64_t segments_at_once)
+    : compressor_(compressor),
+      ids_(text.ids),
+      length_(text.lengths[0].item<int64_t>()),
+      part_(segments_at_once * compressor.config().segment_length) {
+  check(text.ids.size(0) == 1 && segments_at_once >= 1, "PartsCompression: one text, at least one segment at once");
+  if (text.start.defined()) start_ = text.start[0].item<int64_t>();
+  if (!before) return;
+  start_ = before->source_tokens[0].item<int64_t>();
+  parts_.push_back(*std::move(before));
 }
 
-// The same for every context of a batch, all at once where they are short enough.
+bool PartsCompression::next() {
+  if (begin_ >= length_ && !parts_.empty()) return false;
+  const int64_t n = std::min(part_, length_ - begin_);
+  const TokenBatch next{ids_.narrow(1, begin_, n), torch::tensor({n}), torch::tensor({start_ + begin_})};
+  if (!compressor_.reads_earlier_memory() || parts_.empty()) {
+    parts_.push_back(compressor_.compress(next));
+  } else {
+    const Memory so_far = join_parts(std::move(parts_));
+    parts_ = {so_far, compressor_.compress_after(so_far, next)};
+  }
+  begin_ += n;
+  return begin_ < length_;
+}
+
+namespace {
+
+// All contexts at once where they are short enough, else one after the other.
 Memory compress_parts(Compressor& compressor, const Memory* before, const TokenBatch& contexts,
                       int64_t segments_at_once) {
   const int64_t part = segments_at_once * compressor.config().segment_length,
@@ -38,12 +47,13 @@ Memory compress_parts(Compressor& compressor, const Memory* before, const TokenB
   }
   std::vector<Memory> memories;
   for (int64_t b = 0; b < contexts.lengths.size(0); ++b) {
-    const Memory own = before == nullptr ? Memory() : select_context(*before, b);
-    const int64_t start = before != nullptr          ? own.source_tokens.item<int64_t>()
-                          : contexts.start.defined() ? contexts.start[b].item<int64_t>()
-                                                     : 0;
-    memories.push_back(in_parts(compressor, before == nullptr ? nullptr : &own, contexts.ids.narrow(0, b, 1),
-                                contexts.lengths[b].item<int64_t>(), start, part));
+    std::optional<Memory> own;
+    if (before != nullptr) own = select_context(*before, b);
+    const TokenBatch context{contexts.ids.narrow(0, b, 1), contexts.lengths.narrow(0, b, 1),
+                             contexts.start.defined() ? contexts.start.narrow(0, b, 1) : Tensor()};
+    PartsCompression parts(compressor, std::move(own), context, segments_at_once);
+    while (parts.next()) continue;
+    memories.push_back(parts.finish());
   }
   return memories.size() == 1 ? memories.front() : stack(memories);
 }

@@ -69,16 +69,16 @@ DecoderInput embedding_prompt(const Decoder& decoder, int64_t bos_id, const Embe
   PromptBuilder builder(decoder, task);
   const int64_t memory_start = builder.add_rows(rows.flatten(0, 1));
   const int64_t bos = form.bos ? builder.add_token(bos_id) : -1;
-  if (task.task == Task::ae && !form.ae_row.defined()) {
+  if (task.task == Task::ae && !form.rows.ae.defined()) {
     throw Error({.what = "this method has no row that asks for reconstruction",
                  .where = "compressor.method",
                  .found = memory.origin.method,
                  .hint = "train.objectives and eval.tasks without ae, autoencoding and reconstruction"});
   }
-  const int64_t ae = task.task == Task::ae ? builder.add_rows(form.ae_row) : -1;
-  const bool markers = form.begin_row.defined();
-  const int64_t begin = markers ? builder.add_rows(form.begin_row) : -1,
-                end = markers ? builder.add_rows(form.end_row) : -1;
+  const int64_t ae = task.task == Task::ae ? builder.add_rows(form.rows.ae) : -1;
+  const bool markers = form.rows.begin.defined();
+  const int64_t begin = markers ? builder.add_rows(form.rows.begin) : -1,
+                end = markers ? builder.add_rows(form.rows.end) : -1;
   const Tensor segments = memory.segments.cpu(), positions = memory.position_ids.cpu();
   for (int64_t r = 0; r < builder.rows(); ++r) {
     const int64_t b = builder.memory_of(r), length = memory.lengths[b].item<int64_t>();

@@ -25,14 +25,9 @@ MeanPool::MeanPool(const CompressorConfig& c, const Surroundings& surroundings)
   lora_ = make_lora(c.lora, decoder(), generator());
   if (lora_) register_module("lora", lora_);
   const double deviation = decoder().embedding_table().to(torch::kFloat).std().item<double>();
-  ae_row_ = learned_rows("ae_row", 0, 0, deviation);
-  if (c.memory_markers) {
-    begin_row_ = learned_rows("mem_begin_row", 0, 0, deviation);
-    end_row_ = learned_rows("mem_end_row", 0, 0, deviation);
-  }
-  const int64_t D = decoder().config().hidden;
-  if (c.projector == "mlp") projector_ = register_module("projector", Projector::with_norm(D, generator()));
-  if (c.projector == "residual") projector_ = register_module("projector", Projector::zero(D, generator()));
+  prompt_rows_ = learned_prompt_rows(deviation);
+  projector_ = make_projector(c.projector, decoder().config().hidden, generator());
+  if (projector_) register_module("projector", projector_);
 }
 
 void MeanPool::set_dropout_generator(const at::Generator& generator) {
@@ -75,8 +70,7 @@ Memory MeanPool::compress(const TokenBatch& context) {
 
 DecoderInput MeanPool::prompt(const Memory& memory, const TaskTokens& task) const {
   return embedding_prompt(decoder(), surroundings().bos_id,
-                          {decoder_bos_, config().positions == "sequential", ae_row_, begin_row_, end_row_}, memory,
-                          task);
+                          {decoder_bos_, config().positions == "sequential", prompt_rows_}, memory, task);
 }
 
 EncoderView MeanPool::encoder_view(const TokenBatch& context) const {

@@ -102,14 +102,9 @@ MemoryTokens::MemoryTokens(const CompressorConfig& c, const Surroundings& surrou
   set_ratio(c.ratio);
   memory_rows_ = learned_rows("memory_rows", rows, 0, c.memory_init == "unit" ? 1 : deviation);
   if (kv_) return;
-  ae_row_ = learned_rows("ae_row", 0, 0, deviation);
-  if (c.memory_markers) {
-    begin_row_ = learned_rows("mem_begin_row", 0, 0, deviation);
-    end_row_ = learned_rows("mem_end_row", 0, 0, deviation);
-  }
-  const int64_t D = decoder().config().hidden;
-  if (c.projector == "mlp") projector_ = register_module("projector", Projector::with_norm(D, generator()));
-  if (c.projector == "residual") projector_ = register_module("projector", Projector::zero(D, generator()));
+  prompt_rows_ = learned_prompt_rows(deviation);
+  projector_ = make_projector(c.projector, decoder().config().hidden, generator());
+  if (projector_) register_module("projector", projector_);
 }
 
 void MemoryTokens::set_dropout_generator(const at::Generator& generator) {
@@ -232,8 +227,7 @@ Memory MemoryTokens::compress(const TokenBatch& context) {
 DecoderInput MemoryTokens::prompt(const Memory& memory, const TaskTokens& task) const {
   if (!kv_) {
     return embedding_prompt(decoder(), surroundings().bos_id,
-                            {decoder_bos_, positions_ == PositionScheme::sequential, ae_row_, begin_row_, end_row_},
-                            memory, task);
+                            {decoder_bos_, positions_ == PositionScheme::sequential, prompt_rows_}, memory, task);
   }
   if (task.task == Task::ae && !decoder_bos_) {
     throw Error({.what = "reconstruction from keys and values is prompted by BOS alone",

@@ -28,6 +28,11 @@ struct TaskTokens {
   Tensor memory_index;  // int64 [R]
 };
 
+// Trained rows [D] of a soft prompt: what asks for the text itself, and markers around each segment (or undefined).
+struct PromptRows {
+  Tensor ae, begin, end;
+};
+
 // The encoder's mask and positions for the first segment of the first context, in layout order, for inspection and
 // tests.
 struct EncoderView {
@@ -98,6 +103,8 @@ class Compressor : public torch::nn::Module {
   Memory empty_memory(const TokenBatch& context, MemoryPlacement placement = {}) const;
   // Trained rows [n, D] ([D] for n = 0), fp32, initialised from a normal distribution and this compressor's seed.
   Tensor learned_rows(const std::string& name, int64_t n, double mean, double deviation);
+  // Registers "ae_row" and, with config().memory_markers, "mem_begin_row" and "mem_end_row".
+  PromptRows learned_prompt_rows(double deviation);
   at::Generator& generator() { return generator_; }
   bool use_bos(const std::string& setting, const char* key) const;  // "auto", "yes", "no"
 

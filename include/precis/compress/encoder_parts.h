@@ -47,6 +47,10 @@ void place_at_runs(Memory& memory, const SegmentBatch& batch, const std::vector<
 // runs.
 Tensor run_means(const Tensor& x, const Tensor& lengths, int64_t r);
 
+// The projector of a compressor.projector setting other than ComprExIT's: "mlp" with a norm, "residual" with zeros;
+// null for "none".
+std::shared_ptr<Projector> make_projector(const std::string& setting, int64_t width, at::Generator generator);
+
 // The decoder's input from `rows`: the rows themselves, the projector's output, or, with projector = residual, `base`
 // plus the projector's output.
 Tensor projected(const CompressorConfig& config, const Projector* projector, const Tensor& rows, const Tensor& base);

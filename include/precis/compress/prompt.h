@@ -41,9 +41,8 @@ class PromptBuilder {
 // The prompt of embedding memories: [BOS] ( <mem> m_1 ... m_M </mem> )* [<ae>] task (methods.md section 2.2).
 struct EmbeddingPrompt {
   bool bos = false;
-  bool sequential = true;     // rows are numbered from 0; else memory keeps its positions
-  Tensor ae_row;              // [D]
-  Tensor begin_row, end_row;  // [D], markers; undefined: none
+  bool sequential = true;  // rows are numbered from 0; else memory keeps its positions
+  PromptRows rows;
 };
 DecoderInput embedding_prompt(const Decoder& decoder, int64_t bos_id, const EmbeddingPrompt& form, const Memory& memory,
                               const TaskTokens& task);

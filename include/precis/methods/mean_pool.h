@@ -21,7 +21,7 @@ class MeanPool : public Compressor {
   bool encoder_bos_, decoder_bos_;
   std::shared_ptr<LoraSet> lora_;
   std::shared_ptr<Projector> projector_;
-  Tensor ae_row_, begin_row_, end_row_;
+  PromptRows prompt_rows_;
 };
 
 }  // namespace precis

@@ -43,7 +43,8 @@ class MemoryTokens : public Compressor {
   bool kv_, encoder_bos_, decoder_bos_;
   std::shared_ptr<LoraSet> lora_;
   std::shared_ptr<Projector> projector_;
-  Tensor memory_rows_, ae_row_, begin_row_, end_row_;
+  Tensor memory_rows_;
+  PromptRows prompt_rows_;
 };
 
 }  // namespace precis
