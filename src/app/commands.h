@@ -8,6 +8,7 @@
 #include "precis/config/schema.h"
 #include "precis/data/prepared.h"
 #include "precis/model/generate.h"
+#include "precis/serve/server.h"
 #include "precis/train/pretrain.h"
 
 namespace precis {
@@ -82,6 +83,13 @@ struct GenerateCommand {
   bool each = false, json = false;
 };
 void run_generate(const GenerateCommand& command, const CompressorRegistry& registry);
+
+struct ServeCommand {
+  RunOptions run;
+  std::vector<std::string> compressors;  // FOLDER or NAME=FOLDER
+  ServeOptions options;
+};
+void run_serve(const ServeCommand& command, const CompressorRegistry& registry);
 
 struct ImportCommand {
   RunOptions run;  // model, dtype, device

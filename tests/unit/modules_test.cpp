@@ -12,7 +12,7 @@ namespace precis {
 namespace {
 
 const std::vector<std::string> modules = {"core",     "config",  "text", "weights", "mask", "nn",    "model", "memory",
-                                          "compress", "methods", "data", "train",   "eval", "sweep", "app"};
+                                          "compress", "methods", "data", "train",   "eval", "sweep", "serve", "app"};
 constexpr size_t modules_without_libtorch = 3;
 
 TEST(Modules, IncludeOnlyThemselvesAndModulesAbove) {

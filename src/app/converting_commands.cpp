@@ -1,0 +1,44 @@
+#include "command_line.h"
+
+namespace precis {
+namespace {
+
+void add_import(CommandLine& line) {
+  auto c = std::make_shared<ImportCommand>();
+  CLI::App& command = line.add("import", "convert another project's checkpoint to a run folder",
+                               [&line, c] { run_import(*c, line.registry()); });
+  command.add_option("source", c->source, "folder to read")->required();
+  command.add_option("overrides", c->overrides, "key=value settings that the folder does not contain");
+  command.add_option("--from", c->from, "comprexit: a checkpoint of the ComprExIT repository; peft: a LoRA adapter")
+      ->required()
+      ->check(CLI::IsMember({"comprexit", "peft"}));
+  command.add_option("--out", c->out, "run folder to create")->required();
+  command.add_option("--model", c->run.model, "base model of the checkpoint")->required();
+  add_dtype_option(command, c->run);
+  command.add_option("--config", c->config_file,
+                     "with --from peft: configuration of the compressor around the adapter");
+  add_words(command, "--ignore", c->ignore, "with --from comprexit: unknown fields to ignore");
+}
+
+void add_export(CommandLine& line) {
+  auto c = std::make_shared<ExportCommand>();
+  CLI::App& command = line.add("export", "write a trained compressor in another project's format",
+                               [&line, c] { run_export(*c, line.registry()); });
+  command.add_option("run", c->run.compressor, "run folder or exported compressor")->required();
+  command.add_option("--to", c->to, "comprexit: the ComprExIT repository's format; peft: the LoRA adapter")
+      ->required()
+      ->check(CLI::IsMember({"comprexit", "peft"}));
+  command.add_option("--out", c->out, "folder to create")->required();
+  add_checkpoint_option(command, c->run);
+  command.add_option("--model", c->run.model, "base model; default: the model of its run");
+  add_dtype_option(command, c->run);
+}
+
+}  // namespace
+
+void add_converting_commands(CommandLine& line) {
+  add_import(line);
+  add_export(line);
+}
+
+}  // namespace precis

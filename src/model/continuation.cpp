@@ -1,0 +1,80 @@
+#include "precis/model/continuation.h"
+
+#include <torch/types.h>
+
+#include "precis/core/error.h"
+#include "precis/core/strings.h"
+
+namespace precis {
+namespace {
+
+// With more rows, LibTorch's matrix products are faster.
+constexpr int64_t most_rows = 16;
+
+// With fewer new tokens, capturing a GPU graph costs more than it saves.
+constexpr int64_t least_tokens_for_a_graph = 8;
+
+void refuse_too_long(const Decoder& decoder, const DecoderInput& input, int64_t new_tokens) {
+  const int64_t last = input.position_ids.max().item<int64_t>() + new_tokens;
+  if (last > decoder.config().max_positions) {
+    throw Error({.what = "the prompt and the answer are longer than the decoder's context window",
+                 .expected = cat("at most ", decoder.config().max_positions, " positions"),
+                 .found = cat(last)});
+  }
+}
+
+KvCache cache_for(const Decoder& decoder, const DecoderInput& input, int64_t new_tokens) {
+  const DecoderConfig& config = decoder.config();
+  const int64_t capacity = (input.past ? input.past->entries() : 0) + input.rows.size(1) + new_tokens;
+  KvCache cache(config.layers, input.rows.size(0), config.kv_heads, capacity, config.head_dim,
+                torch::TensorOptions().dtype(decoder.dtype()).device(decoder.device()));
+  if (input.past) cache.start_from(*input.past);
+  return cache;
+}
+
+}  // namespace
+
+Continuation::Continuation(const Decoder& decoder, const DecoderInput& input, int64_t most_new_tokens, bool by_rows)
+    : decoder_(decoder),
+      cache_((refuse_too_long(decoder, input, most_new_tokens), cache_for(decoder, input, most_new_tokens))),
+      most_new_tokens_(most_new_tokens),
+      by_rows_(by_rows) {
+  const int64_t batch = input.rows.size(0);
+  const Tensor last_row = (input.lengths - 1).to(decoder.device()).view({batch, 1});
+  const Tensor states = decoder.hidden(input, &cache_);
+  const Tensor rows = states.gather(1, last_row.unsqueeze(-1).expand({-1, 1, states.size(2)}));  // [B, 1, D]
+  logits_ = decoder.logits(rows.squeeze(1));
+  if (logits_.isnan().any().item<bool>()) {
+    throw Error({.what = "the logits are not numbers",
+                 .where = "generate",
+                 .hint = "the model's weights or the memory hold NaN or infinity"});
+  }
+  position_ = input.position_ids.to(decoder.device()).gather(1, last_row);
+}
+
+void Continuation::read(const Tensor& ids) {
+  if (!began_) {
+    began_ = true;
+    ids_ = torch::zeros({contexts()}, position_.options());
+    one_ = torch::ones({contexts()}, torch::kLong);
+    if (by_rows_ && decoder_.row_weights() != nullptr && contexts() <= most_rows)
+      rows_.emplace(*decoder_.row_weights(), cache_);
+    if (by_rows_ && most_new_tokens_ >= least_tokens_for_a_graph && DeviceGraph::is_available(decoder_.device())) {
+      graph_.emplace(decoder_.device());
+      cache_.show_whole();
+    }
+  }
+  position_.add_(1);
+  if (rows_) {
+    logits_ = rows_->next(ids, position_);
+    return;
+  }
+  ids_.copy_(ids);
+  const auto pass = [this] {
+    const Tensor rows = decoder_.embed(ids_.unsqueeze(1));
+    logits_ = decoder_.logits(decoder_.hidden({rows, one_, position_}, &cache_).squeeze(1));
+  };
+  graph_ ? graph_->run(pass) : pass();
+}
+
+}  // namespace precis
