@@ -81,6 +81,11 @@ MappedFile::MappedFile(const fs::path& path) : path_(path) {
   void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, d.fd, 0);
   if (address == MAP_FAILED) fail_with_errno(path, "cannot map the file");
   data_ = static_cast<const std::byte*>(address);
+  if (!view().starts_with("version https://git-lfs.")) return;
+  ::munmap(address, size_);
+  throw Error({.what = "a Git LFS pointer in place of the file's content",
+               .where = path.string(),
+               .hint = "run `git lfs pull` in its folder, or download the file itself"});
 }
 
 MappedFile::~MappedFile() {

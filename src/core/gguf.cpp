@@ -1,6 +1,10 @@
 #include "precis/core/gguf.h"
 
+#include <algorithm>
 #include <cstring>
+#include <optional>
+#include <regex>
+#include <set>
 
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
@@ -131,52 +135,143 @@ GgufTensor read_tensor(Cursor& in, const std::string& where) {
   return tensor;
 }
 
+template <class T>
+[[noreturn]] T wrong_type(const std::string& path, const std::string& key, const char* expected) {
+  throw Error({.what = "the metadata key " + key + " has the wrong type", .where = path, .expected = expected});
+}
+
+int64_t integer_of(const GgufValue& value, const std::string& path, const std::string& key) {
+  if (const auto* u = std::get_if<uint64_t>(&value.value); u != nullptr && *u <= INT64_MAX)
+    return static_cast<int64_t>(*u);
+  if (const auto* i = std::get_if<int64_t>(&value.value)) return *i;
+  return wrong_type<int64_t>(path, key, "a whole number");
+}
+
+void require_version(uint32_t version, const std::string& where) {
+  if (version == 2 || version == 3) return;
+  const bool swapped = version == 2u << 24 || version == 3u << 24;
+  throw Error({.what = "unsupported GGUF version",
+               .where = where,
+               .expected = "2 or 3, little-endian",
+               .found = swapped ? "a big-endian file" : cat(version),
+               .hint = "convert the model again with a current llama.cpp"});
+}
+
+// What a file's name says about a split model: NAME-00002-of-00003.gguf.
+struct SplitName {
+  std::string stem;
+  int64_t number = 0, count = 0;
+
+  std::string file(int64_t part) const {
+    const auto five = [](int64_t n) {
+      const std::string digits = cat(n);
+      return std::string(5 - std::min<size_t>(5, digits.size()), '0') + digits;
+    };
+    return stem + "-" + five(part) + "-of-" + five(count) + ".gguf";
+  }
+};
+
+std::optional<SplitName> split_name(const std::string& name) {
+  static const std::regex pattern(R"((.*)-([0-9]{5})-of-([0-9]{5})\.gguf)");
+  std::smatch found;
+  if (!std::regex_match(name, found, pattern)) return std::nullopt;
+  return SplitName{found[1], std::stoll(found[2]), std::stoll(found[3])};
+}
+
 }  // namespace
 
-GgufFile::GgufFile(const std::filesystem::path& path) : file_(path) {
-  Cursor in(file_.view(), path.string());
-  if (file_.size() < 4 || file_.view().substr(0, 4) != "GGUF") {
+GgufFile::GgufFile(const std::filesystem::path& path) {
+  metadata_ = add_part(path);
+  if (has("split.count") && integer("split.count") != 1) add_split(path);
+}
+
+std::map<std::string, GgufValue> GgufFile::add_part(const std::filesystem::path& path) {
+  parts_.push_back(std::make_unique<MappedFile>(path));
+  const MappedFile& file = *parts_.back();
+  Cursor in(file.view(), path.string());
+  if (file.size() < 4 || file.view().substr(0, 4) != "GGUF") {
     throw Error({.what = "not a GGUF file", .where = path.string(), .expected = "GGUF in the first four bytes"});
   }
   in.read<uint32_t>();
-  const auto version = in.read<uint32_t>();
-  if (version != 2 && version != 3) {
-    throw Error(
-        {.what = "unsupported GGUF version", .where = path.string(), .expected = "2 or 3", .found = cat(version)});
-  }
+  require_version(in.read<uint32_t>(), path.string());
   const auto tensor_count = in.read<uint64_t>();
   const auto key_count = in.read_count(13, "metadata keys");
+  std::map<std::string, GgufValue> metadata;
   for (uint64_t i = 0; i < key_count; ++i) {
     const std::string key = in.read_string();
     const auto type = in.read<uint32_t>();
-    if (!metadata_.emplace(key, read_value(in, type, cat(path.string(), ": ", excerpt(key)))).second) {
+    if (!metadata.emplace(key, read_value(in, type, cat(path.string(), ": ", excerpt(key)))).second) {
       throw Error({.what = "duplicate metadata key", .where = path.string(), .found = excerpt(key)});
     }
   }
-  if (tensor_count > file_.size() / 24) {
+  if (tensor_count > file.size() / 24) {
     throw Error({.what = "the number of tensors is larger than the file can hold",
                  .where = path.string(),
                  .found = cat(tensor_count)});
   }
+  std::vector<GgufTensor*> added;
   for (uint64_t i = 0; i < tensor_count; ++i) {
     const std::string name = in.read_string();
-    if (!tensors_.emplace(name, read_tensor(in, cat(path.string(), ": ", excerpt(name)))).second) {
-      throw Error({.what = "duplicate tensor name", .where = path.string(), .found = excerpt(name)});
-    }
+    const auto [place, is_new] = tensors_.emplace(name, read_tensor(in, cat(path.string(), ": ", excerpt(name))));
+    if (!is_new) throw Error({.what = "duplicate tensor name", .where = path.string(), .found = excerpt(name)});
+    place->second.part = parts_.size() - 1;
+    added.push_back(&place->second);
   }
-  const int64_t alignment = has("general.alignment") ? integer("general.alignment") : 32;
+  const auto align = metadata.find("general.alignment");
+  const int64_t alignment = align == metadata.end() ? 32 : integer_of(align->second, path.string(), align->first);
   if (alignment < 1 || alignment > 65536) {
     throw Error({.what = "bad general.alignment", .where = path.string(), .found = cat(alignment)});
   }
   const size_t step = static_cast<size_t>(alignment), start = (in.position() + step - 1) / step * step;
-  for (auto& [name, tensor] : tensors_) {
-    if (start > file_.size() || tensor.offset > file_.size() - start) {
+  for (GgufTensor* tensor : added) {
+    if (start > file.size() || tensor->offset > file.size() - start) {
       throw Error({.what = "tensor data lies outside the file",
-                   .where = cat(path.string(), ": ", excerpt(name)),
-                   .found = cat("offset ", tensor.offset)});
+                   .where = path.string(),
+                   .found = cat("offset ", tensor->offset),
+                   .hint = "the file is incomplete: download it again, or join the pieces that it was cut into"});
     }
-    tensor.offset += start;
+    tensor->offset += start;
   }
+  return metadata;
+}
+
+// The parts beside `path`, in order. The first one holds the model's metadata.
+void GgufFile::add_split(const std::filesystem::path& path) {
+  const int64_t count = integer("split.count");
+  const auto name = split_name(path.filename().string());
+  if (!name || name->count != count || name->number < 1 || name->number > count) {
+    throw Error({.what = "a part of a split model has a name that does not tell its place",
+                 .where = path.string(),
+                 .expected = cat("NAME-00001-of-", SplitName{"", 0, count}.file(1).substr(10)),
+                 .hint = "give the parts the names with which they were published"});
+  }
+  parts_.clear();
+  tensors_.clear();
+  for (int64_t part = 1; part <= count; ++part) {
+    const std::filesystem::path file = path.parent_path() / name->file(part);
+    if (!std::filesystem::exists(file)) {
+      throw Error({.what = cat("part ", part, " of ", count, " of a split model is missing"),
+                   .where = file.string(),
+                   .hint = "download all parts into one folder"});
+    }
+    auto metadata = add_part(file);
+    const auto number = metadata.find("split.no");
+    if (number == metadata.end() || integer_of(number->second, file.string(), "split.no") != part - 1) {
+      throw Error({.what = "the file is another part than its name says", .where = file.string()});
+    }
+    if (part == 1) metadata_ = std::move(metadata);
+  }
+  const std::string total = "split.tensors.count";
+  if (has(total) && integer(total) != static_cast<int64_t>(tensors_.size())) {
+    throw Error({.what = "the parts of a split model do not belong together",
+                 .where = this->path(),
+                 .expected = cat(integer(total), " tensors in all parts"),
+                 .found = cat(tensors_.size())});
+  }
+}
+
+std::string_view GgufFile::data(const GgufTensor& tensor) const {
+  return parts_[tensor.part]->view().substr(tensor.offset);
 }
 
 const GgufValue& GgufFile::at(const std::string& key) const {
@@ -185,20 +280,17 @@ const GgufValue& GgufFile::at(const std::string& key) const {
   return found->second;
 }
 
-namespace {
-
-template <class T>
-[[noreturn]] T wrong_type(const std::string& path, const std::string& key, const char* expected) {
-  throw Error({.what = "the metadata key " + key + " has the wrong type", .where = path, .expected = expected});
-}
-
-}  // namespace
-
 int64_t GgufFile::integer(const std::string& key) const {
-  const auto& value = at(key).value;
-  if (const auto* u = std::get_if<uint64_t>(&value); u != nullptr && *u <= INT64_MAX) return static_cast<int64_t>(*u);
-  if (const auto* i = std::get_if<int64_t>(&value)) return *i;
-  return wrong_type<int64_t>(path(), key, "a whole number");
+  const GgufValue& value = at(key);
+  const auto* list = std::get_if<GgufArray>(&value.value);
+  if (list == nullptr) return integer_of(value, path(), key);
+  const std::vector<int64_t> by_layer = integers(key);
+  if (by_layer.empty() || std::set<int64_t>(by_layer.begin(), by_layer.end()).size() != 1) {
+    throw Error({.what = "the metadata key " + key + " differs from layer to layer, which is not supported",
+                 .where = path(),
+                 .expected = "one number"});
+  }
+  return by_layer.front();
 }
 
 double GgufFile::number(const std::string& key) const {
@@ -234,13 +326,8 @@ std::vector<int64_t> GgufFile::integers(const std::string& key) const {
   if (items == nullptr) wrong_type<int64_t>(path(), key, "a list of whole numbers");
   std::vector<int64_t> out;
   for (const auto& item : *items) {
-    if (const auto* u = std::get_if<uint64_t>(&item.value)) {
-      out.push_back(static_cast<int64_t>(*u));
-    } else if (const auto* i = std::get_if<int64_t>(&item.value)) {
-      out.push_back(*i);
-    } else {
-      wrong_type<int64_t>(path(), key, "a list of whole numbers");
-    }
+    if (std::holds_alternative<GgufArray>(item.value)) wrong_type<int64_t>(path(), key, "a list of whole numbers");
+    out.push_back(integer_of(item, path(), key));
   }
   return out;
 }

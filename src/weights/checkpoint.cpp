@@ -159,7 +159,12 @@ class GgufCheckpoint : public Checkpoint {
     return out;
   }
 
-  std::string fingerprint() const override { return hash_hex(file_.file().view()); }
+  std::string fingerprint() const override {
+    Hasher hasher;
+    for (const auto& part : file_.parts()) hasher.update(part->view());
+    return hasher.hex();
+  }
+
   std::string path() const override { return file_.path(); }
 
  private:

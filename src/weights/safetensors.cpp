@@ -21,7 +21,12 @@ at::ScalarType dtype_of(const std::string& name, const std::string& where) {
   for (const auto& [known, dtype] : dtypes) {
     if (known == name) return dtype;
   }
-  throw Error({.what = "unsupported dtype", .where = where, .found = excerpt(name)});
+  throw Error({.what = "unsupported dtype",
+               .where = where,
+               .found = excerpt(name),
+               .hint = name.starts_with("F8") || name.starts_with("F4")
+                           ? "use the model's unquantised weights, or a GGUF file of it"
+                           : ""});
 }
 
 std::string name_of(at::ScalarType dtype) {
