@@ -64,8 +64,8 @@ Json decoder_json(const DecoderConfig& c) {
           {"head_dim", c.head_dim},
           {"vocabulary", c.vocabulary},
           {"max_positions", c.max_positions},
-          {"rope_theta", c.rope_theta},
-          {"rope_scaling", c.rope_scaling.type},
+          {"rope_theta", c.ropes.front().theta},
+          {"rope_scaling", c.ropes.front().scaling.type},
           {"tied_embeddings", c.tied_embeddings}};
 }
 

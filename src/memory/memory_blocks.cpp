@@ -73,8 +73,9 @@ Memory arrange(const std::vector<Memory>& from, const std::vector<std::vector<in
 Memory moved(Memory memory, const Tensor& shift, const Decoder& decoder) {
   memory.position_ids = memory.position_ids + shift.unsqueeze(1);
   if (!kv_of(memory) || shift.eq(0).all().item<bool>()) return memory;
-  for (auto& layer : std::get<KvMemory>(memory.content).layers)
-    layer.k = decoder.rotate_keys(layer.k, shift.unsqueeze(1));
+  auto& layers = std::get<KvMemory>(memory.content).layers;
+  for (size_t i = 0; i < layers.size(); ++i)
+    layers[i].k = decoder.rotate_keys(static_cast<int64_t>(i), layers[i].k, shift.unsqueeze(1));
   return memory;
 }
 

@@ -36,12 +36,12 @@ Beacon::Beacon(const CompressorConfig& c, const Surroundings& surroundings)
   lora_ = make_lora(c.lora, decoder(), generator());
   if (lora_) register_module("lora", lora_);
   const Tensor table = decoder().embedding_table().to(torch::kFloat);
-  const double deviation = table.std().item<double>();
+  const double deviation = table.std().item<double>() * decoder().embedding_scale();
   beacon_row_ = learned_rows("beacon_row", 0, 0, deviation);
   ae_row_ = learned_rows("ae_row", 0, 0, deviation);
   if (surroundings.bos_id < 0) return;
   const at::NoGradGuard no_gradient;
-  beacon_row_.copy_(table[surroundings.bos_id]);
+  beacon_row_.copy_(table[surroundings.bos_id] * decoder().embedding_scale());
 }
 
 void Beacon::set_dropout_generator(const at::Generator& generator) {
@@ -115,7 +115,8 @@ Memory Beacon::read(const Memory* before, const TokenBatch& given) {
     std::vector<LayerKv> made = decoder().keys_values(pass, index);
     // In front of later chunks and of the decoder, beacons stand side by side.
     const Tensor shift = torch::arange(index.size(1)) - index;
-    for (auto& layer : made) layer.k = decoder().rotate_keys(layer.k, shift);
+    for (size_t i = 0; i < made.size(); ++i)
+      made[i].k = decoder().rotate_keys(static_cast<int64_t>(i), made[i].k, shift);
     const int64_t held = past.layers.empty() ? 0 : past.entries(), all = held + index.size(1);
     std::vector<std::vector<int64_t>> entries(static_cast<size_t>(B));
     std::vector<int64_t> lengths;

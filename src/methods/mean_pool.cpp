@@ -24,7 +24,8 @@ MeanPool::MeanPool(const CompressorConfig& c, const Surroundings& surroundings)
   require_embedding_by_runs(c);
   lora_ = make_lora(c.lora, decoder(), generator());
   if (lora_) register_module("lora", lora_);
-  const double deviation = decoder().embedding_table().to(torch::kFloat).std().item<double>();
+  const double deviation =
+      decoder().embedding_table().to(torch::kFloat).std().item<double>() * decoder().embedding_scale();
   prompt_rows_ = learned_prompt_rows(deviation);
   projector_ = make_projector(c.projector, decoder().config().hidden, generator());
   if (projector_) register_module("projector", projector_);

@@ -93,7 +93,8 @@ MemoryTokens::MemoryTokens(const CompressorConfig& c, const Surroundings& surrou
   check_fields(c);
   lora_ = make_lora(c.lora, decoder(), generator());
   if (lora_) register_module("lora", lora_);
-  const double deviation = decoder().embedding_table().to(torch::kFloat).std().item<double>();
+  const double deviation =
+      decoder().embedding_table().to(torch::kFloat).std().item<double>() * decoder().embedding_scale();
   set_ratio(c.ratio.smallest());  // gives the most slots
   const int64_t rows = c.memory_rows == "shared"      ? 1
                        : c.memory_rows == "per_group" ? shape_of(std::max(c.chunk, ratio())).slots

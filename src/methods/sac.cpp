@@ -58,8 +58,10 @@ Sac::Sac(const CompressorConfig& c, const Surroundings& surroundings)
                      static_cast<int64_t>(anchor_rows_of_chunk(c.segment_length, c.ratio.smallest()).size()), 0, 0.02);
   }
   const Tensor table = decoder().embedding_table().to(torch::kFloat);
-  lm_row_ = learned_rows("lm_row", 0, table.mean().item<double>(), table.std().item<double>());
-  ae_row_ = learned_rows("ae_row", 0, table.mean().item<double>(), table.std().item<double>());
+  const double scale = decoder().embedding_scale(), mean = table.mean().item<double>() * scale,
+               deviation = table.std().item<double>() * scale;
+  lm_row_ = learned_rows("lm_row", 0, mean, deviation);
+  ae_row_ = learned_rows("ae_row", 0, mean, deviation);
 }
 
 void Sac::set_dropout_generator(const at::Generator& generator) {

@@ -23,6 +23,19 @@ void refuse_too_long(const Decoder& decoder, const DecoderInput& input, int64_t 
   }
 }
 
+// With longrope a longer context has other frequencies from its first position on, so the cache would have to be made
+// again.
+void refuse_frequency_change(const Decoder& decoder, const Tensor& last_position, int64_t new_tokens) {
+  const auto change = decoder.frequency_change();
+  if (!change) return;
+  const Tensor crosses = last_position.lt(*change).logical_and((last_position + new_tokens).gt(*change));
+  if (!crosses.any().item<bool>()) return;
+  throw Error({.what = "the answer reaches the position at which longrope changes its frequencies",
+               .expected = cat("prompt and answer within ", *change, " positions, or a prompt beyond them"),
+               .found = cat("up to ", last_position.max().item<int64_t>() + new_tokens),
+               .hint = "shorten the prompt or the answer"});
+}
+
 KvCache cache_for(const Decoder& decoder, const DecoderInput& input, int64_t new_tokens) {
   const DecoderConfig& config = decoder.config();
   const int64_t capacity = (input.past ? input.past->entries() : 0) + input.rows.size(1) + new_tokens;
@@ -41,6 +54,8 @@ Continuation::Continuation(const Decoder& decoder, const DecoderInput& input, in
       by_rows_(by_rows) {
   const int64_t batch = input.rows.size(0);
   const Tensor last_row = (input.lengths - 1).to(decoder.device()).view({batch, 1});
+  position_ = input.position_ids.to(decoder.device()).expand({batch, -1}).gather(1, last_row);
+  refuse_frequency_change(decoder, position_, most_new_tokens);
   const Tensor states = decoder.hidden(input, &cache_);
   const Tensor rows = states.gather(1, last_row.unsqueeze(-1).expand({-1, 1, states.size(2)}));  // [B, 1, D]
   logits_ = decoder.logits(rows.squeeze(1));
@@ -49,7 +64,6 @@ Continuation::Continuation(const Decoder& decoder, const DecoderInput& input, in
                  .where = "generate",
                  .hint = "the model's weights or the memory hold NaN or infinity"});
   }
-  position_ = input.position_ids.to(decoder.device()).gather(1, last_row);
 }
 
 void Continuation::read(const Tensor& ids) {

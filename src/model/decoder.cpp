@@ -21,7 +21,8 @@ Tensor Decoder::embed(const Tensor& ids) const {
                  .found = cat(ids.max().item<int64_t>()),
                  .hint = "does the tokenizer belong to the model?"});
   }
-  return torch::embedding(embedding_, ids.to(device_));
+  const Tensor rows = torch::embedding(embedding_, ids.to(device_));
+  return embedding_scale_ == 1 ? rows : rows * embedding_scale_;
 }
 
 Tensor Decoder::logits(const Tensor& rows) const { return torch::linear(rows, classifier_); }
@@ -31,6 +32,7 @@ Tensor Decoder::norm(const Tensor& x, const Tensor& weight) const {
 }
 
 LinearInput Decoder::normed(const Tensor& x, const Tensor& weight) const {
+  if (!weight.defined()) return {x, {}};
   return {x, [weight, eps = config_.rms_norm_eps](const Tensor& rows) { return frozen_rms_norm(rows, weight, eps); }};
 }
 
@@ -44,8 +46,33 @@ void Decoder::check_positions(const Tensor& position_ids) const {
                .hint = "shorten the text or the answer, or raise compressor.ratio"});
 }
 
-RopeTable Decoder::rope(const Tensor& position_ids) const {
-  return rope_table(position_ids.to(device_), rope_frequencies_, dtype_);
+std::optional<int64_t> Decoder::frequency_change() const {
+  for (const auto& frequencies : rope_frequencies_) {
+    if (frequencies.beyond.defined()) return frequencies.original_positions;
+  }
+  return std::nullopt;
+}
+
+std::vector<RopeTable> Decoder::rope(const DecoderInput& input) const {
+  Tensor positions = input.position_ids.to(device_);
+  if (frequency_change() && input.lengths.defined()) {  // padding does not lengthen a context
+    const Tensor valid = length_mask(input.lengths.to(device_), positions.size(1));
+    positions = positions.expand(valid.sizes()).masked_fill(valid.logical_not(), 0);
+  }
+  std::vector<RopeTable> tables;
+  for (const auto& frequencies : rope_frequencies_) tables.push_back(rope_table(positions, frequencies, dtype_));
+  return tables;
+}
+
+void Decoder::check_kept_keys(const Tensor& position_ids) const {
+  const auto change = frequency_change();
+  if (!change || !position_ids.device().is_cpu() || position_ids.numel() == 0) return;
+  const int64_t last = position_ids.max().item<int64_t>();
+  if (last < *change) return;
+  throw Error({.what = "keys are kept of a text so long that longrope changes its frequencies",
+               .expected = cat("positions below ", *change, ", the model's original_max_position_embeddings"),
+               .found = cat(last),
+               .hint = "shorten the text, or use a method whose memory is soft tokens"});
 }
 
 std::vector<LoraTarget> Decoder::linear_shapes() const {
@@ -71,19 +98,23 @@ Tensor sum(const Tensor& residual, const Tensor& made) {
 
 }  // namespace
 
-Decoder::Heads Decoder::project(int64_t index, const Tensor& x, const RopeTable& table,
+Decoder::Heads Decoder::project(int64_t index, const Tensor& x, const RopeTable* table,
                                 const Adapters& adapters) const {
   const Layer& layer = layers_[static_cast<size_t>(index)];
   const int64_t q_width = config_.heads * config_.head_dim, kv_width = config_.kv_heads * config_.head_dim;
   const auto parts = linear(adapters, index, {{"q_proj", q_width}, {"k_proj", kv_width}, {"v_proj", kv_width}},
-                            normed(x, layer.input_norm), layer.qkv, layer.qkv_bias)
+                            normed(x, layer.attention_in), layer.qkv, layer.qkv_bias)
                          .split_with_sizes({q_width, kv_width, kv_width}, -1);
   const auto heads = [&](const Tensor& part, const Tensor& head_norm) {
-    const Tensor split = part.unflatten(-1, {-1, config_.head_dim});
-    return (head_norm.defined() ? norm(split, head_norm) : split).transpose(1, 2);  // [B, heads, S, d]
+    // The norm is of a head's width or of all heads'.
+    const Tensor whole = head_norm.defined() ? norm(part.unflatten(-1, {-1, head_norm.size(0)}), head_norm) : part;
+    return whole.reshape({part.size(0), part.size(1), -1, config_.head_dim}).transpose(1, 2);  // [B, heads, S, d]
+  };
+  const auto rotated = [&](const Tensor& x_of_heads) {
+    return table != nullptr ? apply_rope(x_of_heads, *table) : x_of_heads.contiguous();
   };
   // Values are copied: a view would keep the whole product alive until the backward pass, or in a cache.
-  return {apply_rope(heads(parts[0], layer.q_norm), table), apply_rope(heads(parts[1], layer.k_norm), table),
+  return {rotated(heads(parts[0], layer.q_norm)), rotated(heads(parts[1], layer.k_norm)),
           heads(parts[2], {}).contiguous()};
 }
 
@@ -92,10 +123,17 @@ Tensor Decoder::finish_layer(int64_t index, const Tensor& residual, const Tensor
   const Layer& layer = layers_[static_cast<size_t>(index)];
   const Tensor joined = attended.transpose(1, 2).flatten(2);  // [B, S, H d]
   const int64_t D = config_.hidden, F = config_.intermediate;
-  const Tensor x = sum(residual, linear(adapters, index, {{"o_proj", D}}, {joined, {}}, layer.o, layer.o_bias));
-  const Tensor gate_up = linear(adapters, index, {{"gate_proj", F}, {"up_proj", F}}, normed(x, layer.post_norm),
+  const auto normed_if = [&](const Tensor& made, const Tensor& weight) {
+    return weight.defined() ? norm(made, weight) : made;
+  };
+  const Tensor x = sum(
+      residual,
+      normed_if(linear(adapters, index, {{"o_proj", D}}, {joined, {}}, layer.o, layer.o_bias), layer.attention_out));
+  const Tensor gate_up = linear(adapters, index, {{"gate_proj", F}, {"up_proj", F}}, normed(x, layer.mlp_in),
                                 layer.gate_up, layer.gate_up_bias);
-  const Tensor made = linear(adapters, index, {{"down_proj", D}}, {gate_up, swiglu}, layer.down, layer.down_bias);
+  const auto gated = config_.activation == Activation::silu ? swiglu : geglu;
+  const Tensor made = normed_if(
+      linear(adapters, index, {{"down_proj", D}}, {gate_up, gated}, layer.down, layer.down_bias), layer.mlp_out);
   if (!into.defined()) return sum(x, made);
   Tensor out = into;
   return at::add_out(out, x, made);
@@ -212,8 +250,9 @@ DecoderOutput Decoder::run(const DecoderInput& input, const DecoderWants& wants,
   check(!wants.attention || (input.plan && input.plan->kind == AttentionPlan::Kind::dense),
         "attention weights need a dense mask");
   check_positions(input.position_ids);
-  const RopeTable table = rope(input.position_ids);
+  const std::vector<RopeTable> tables = rope(input);
   const PastKeyValues* past = cache == nullptr && input.past ? &*input.past : nullptr;
+  if (past != nullptr || wants.keys_values.defined()) check_kept_keys(input.position_ids);
   Plans plans(config_, input, cache, device_);
   Tensor index = wants.keys_values;
   if (index.defined())
@@ -229,9 +268,11 @@ DecoderOutput Decoder::run(const DecoderInput& input, const DecoderWants& wants,
     const Tensor into = wants.states && !is_last ? states.next_place() : Tensor();
     // in: the rows, then the past's keys and values, if any.
     // Returns the requested keys, values and attention weights, then the rows of the next layer.
+    const int64_t which = config_.rope_of_layer[static_cast<size_t>(i)];
+    const std::optional<RopeTable> table = which < 0 ? std::nullopt : std::optional(tables[static_cast<size_t>(which)]);
     const auto block = [this, i, table, plan, index, goes_on, into, cache, adapters = input.adapters,
                         shown = wants.attention](const std::vector<Tensor>& in) {
-      Heads h = project(i, in[0], table, adapters);
+      Heads h = project(i, in[0], table ? &*table : nullptr, adapters);
       std::vector<Tensor> made;
       if (index.defined()) made = {h.k.gather(2, index), h.v.gather(2, index)};
       if (cache != nullptr) {
@@ -284,9 +325,12 @@ DecoderOutput Decoder::run(const DecoderInput& input, const DecoderWants& wants,
   return out;
 }
 
-Tensor Decoder::rotate_keys(const Tensor& keys, const Tensor& by) const {
+Tensor Decoder::rotate_keys(int64_t layer, const Tensor& keys, const Tensor& by) const {
+  const int64_t which = config_.rope_of_layer[static_cast<size_t>(layer)];
+  if (which < 0) return keys;
   const Tensor positions = by.to(keys.device()).expand({-1, keys.size(2)});
-  const RopeTable table = rope_table(positions, rope_frequencies_.to(keys.device()), torch::kFloat);
+  const Tensor frequencies = rope_frequencies_[static_cast<size_t>(which)].inverse.to(keys.device());
+  const RopeTable table = rotation_table(positions, frequencies, torch::kFloat);
   return apply_rope(keys.to(torch::kFloat), table).to(keys.scalar_type());
 }
 

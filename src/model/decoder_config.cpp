@@ -1,211 +1,279 @@
 #include "precis/model/decoder_config.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "families.h"
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
 
 namespace precis {
 namespace {
 
-int64_t size_of(const Json& config, const char* key, const std::string& where) {
-  const auto value = json_get<int64_t>(config, key, where);
+bool has_value(const Json& config, const char* key) { return config.contains(key) && !config.at(key).is_null(); }
+
+template <class T>
+T value_or(const Json& config, const char* key, T fallback, const std::string& where) {
+  return has_value(config, key) ? json_get<T>(config, key, where) : fallback;
+}
+
+int64_t size_or(const Json& config, const char* key, int64_t fallback, const std::string& where) {
+  const auto value = value_or<int64_t>(config, key, fallback, where);
   if (value < 1 || value > (int64_t{1} << 32))
     throw Error({.what = cat(key, " is out of range"), .where = where, .found = cat(value)});
   return value;
 }
 
-template <class T>
-T value_or(const Json& config, const char* key, T fallback, const std::string& where) {
-  if (!config.contains(key) || config.at(key).is_null()) return fallback;
-  return json_get<T>(config, key, where);
+// What the weights or the pass would need that is not built.
+void refuse_unsupported(const Json& config, const Family& family, const std::string& where) {
+  if (const Json q = value_or<Json>(config, "quantization_config", Json(), where); q.is_object()) {
+    throw Error({.what = "quantised weights in a Hugging Face folder are not supported",
+                 .where = where,
+                 .found = "quantization_config with quant_method " +
+                          excerpt(value_or<std::string>(q, "quant_method", "?", where)),
+                 .hint = "use the model's unquantised weights, or a GGUF file of it"});
+  }
+  if (!family.gemma) return;
+  for (const char* key : {"final_logit_softcapping", "attn_logit_softcapping"}) {
+    if (has_value(config, key))
+      throw Error({.what = cat(key, " is not supported"), .where = where, .expected = "null"});
+  }
+  if (value_or(config, "use_bidirectional_attention", false, where))
+    throw Error({.what = "a decoder with bidirectional attention is not supported", .where = where});
 }
 
-void check_shape(const DecoderConfig& c, const std::string& where) {
-  constexpr int64_t widest = int64_t{1} << 24, widest_head = int64_t{1} << 16;  // products of three stay below 2^63
-  const bool wide_heads = c.heads > widest || c.head_dim > widest_head || c.heads * c.head_dim > widest;
-  if (wide_heads || std::max({c.hidden, c.intermediate, c.vocabulary}) > widest) {
-    throw Error({.what = "the decoder is impossibly wide",
-                 .where = where,
-                 .expected = cat("at most ", widest, ", and ", widest_head, " for a head"),
-                 .found = cat("hidden ", c.hidden, ", intermediate ", c.intermediate, ", vocabulary ", c.vocabulary,
-                              ", ", c.heads, " heads of ", c.head_dim)});
-  }
-  if (c.heads % c.kv_heads != 0) {
-    throw Error({.what = "the number of heads is not a multiple of the number of key/value heads",
-                 .where = where,
-                 .found = cat(c.heads, " and ", c.kv_heads)});
-  }
-  if (c.head_dim % 2 != 0)
-    throw Error({.what = "rotary embedding needs an even head_dim", .where = where, .found = cat(c.head_dim)});
-  if (!(c.rms_norm_eps > 0))
-    throw Error({.what = "rms_norm_eps must be above 0", .where = where, .found = cat(c.rms_norm_eps)});
-  if (!(c.rope_theta > 0))
-    throw Error({.what = "rope_theta must be above 0", .where = where, .found = cat(c.rope_theta)});
-  if (c.layers > 1000)
-    throw Error({.what = "too many layers", .where = where, .expected = "at most 1000", .found = cat(c.layers)});
+Activation read_activation(const Json& config, const Family& family, const std::string& where) {
+  const char* key = family.gemma ? "hidden_activation" : "hidden_act";
+  const auto name = value_or<std::string>(config, key, family.gemma ? "gelu_pytorch_tanh" : "silu", where);
+  if (name == "silu" || name == "swish") return Activation::silu;
+  if (name == "gelu_pytorch_tanh") return Activation::gelu_tanh;
+  throw Error({.what = cat("unsupported ", key),
+               .where = where,
+               .expected = "silu or gelu_pytorch_tanh",
+               .found = excerpt(name)});
 }
 
-void read_rope(const Json& config, const std::string& where, DecoderConfig& out) {
-  out.rope_theta = value_or<double>(config, "rope_theta", 10000, where);
-  Json scaling = value_or<Json>(config, "rope_scaling", Json(), where);
-  if (scaling.is_null()) scaling = value_or<Json>(config, "rope_parameters", Json(), where);  // transformers 5
-  if (scaling.is_null()) return;
-  out.rope_theta = value_or<double>(scaling, "rope_theta", out.rope_theta, where);
-  out.rope_scaling.type =
-      value_or<std::string>(scaling, "rope_type", value_or<std::string>(scaling, "type", "default", where), where);
-  if (out.rope_scaling.type == "default") return;
-  if (out.rope_scaling.type != "linear" && out.rope_scaling.type != "llama3") {
+std::string rope_type(const Json& scaling, const std::string& where) {
+  const auto type = value_or<std::string>(scaling, "rope_type", "", where);
+  const auto older = value_or<std::string>(scaling, "type", "", where);
+  if (!type.empty() && !older.empty() && type != older) {
+    throw Error({.what = "the rotary scaling has two types",
+                 .where = where,
+                 .expected = "rope_type and its older name, type, with one value",
+                 .found = excerpt(type) + " and " + excerpt(older)});
+  }
+  const std::string name = type.empty() ? older : type;
+  if (name.empty() && has_value(scaling, "factor"))
+    throw Error({.what = "the rotary scaling has a factor but no rope_type", .where = where});
+  if (name.empty()) return "default";
+  return name == "su" || (name == "yarn" && has_value(scaling, "short_factor")) ? "longrope"
+                                                                                : name;  // Phi-3's first names
+}
+
+double yarn_attention_factor(const Json& s, double factor, const std::string& where) {
+  const auto by = [factor](double scale) { return factor <= 1 ? 1.0 : 0.1 * scale * std::log(factor) + 1; };
+  const auto scale = value_or<double>(s, "mscale", 0, where), of_all = value_or<double>(s, "mscale_all_dim", 0, where);
+  return scale != 0 && of_all != 0 ? by(scale) / by(of_all) : by(1);
+}
+
+// `original`: the config's own original_max_position_embeddings, 0 if it has none.
+RopeScaling read_scaling(const Json& s, int64_t max_positions, double original, const std::string& where) {
+  RopeScaling out{.type = rope_type(s, where)};
+  if (out.type == "default") return out;
+  constexpr const char* known[] = {"linear", "dynamic", "llama3", "yarn", "longrope"};
+  if (std::find(std::begin(known), std::end(known), out.type) == std::end(known)) {
     throw Error({.what = "unsupported rope_scaling",
                  .where = where,
-                 .expected = "default, linear or llama3",
-                 .found = out.rope_scaling.type});
+                 .expected = "default, linear, dynamic, llama3, yarn or longrope",
+                 .found = excerpt(out.type)});
   }
-  out.rope_scaling.factor = json_get<double>(scaling, "factor", where);
-  if (out.rope_scaling.type == "linear") return;
-  out.rope_scaling.low_freq_factor = json_get<double>(scaling, "low_freq_factor", where);
-  out.rope_scaling.high_freq_factor = json_get<double>(scaling, "high_freq_factor", where);
-  out.rope_scaling.original_positions = json_get<double>(scaling, "original_max_position_embeddings", where);
+  if (out.type != "longrope") out.factor = json_get<double>(s, "factor", where);
+  const auto positions = static_cast<double>(max_positions);
+  const auto own = value_or<double>(s, "original_max_position_embeddings", original > 0 ? original : positions, where);
+  const bool by_ratio = original > 0 && out.type == "longrope";  // of the positions, before any factor
+  out.original_positions = by_ratio ? original : own;
+  if (out.type == "llama3") {
+    out.low_freq_factor = json_get<double>(s, "low_freq_factor", where);
+    out.high_freq_factor = json_get<double>(s, "high_freq_factor", where);
+  } else if (out.type == "yarn") {
+    out.beta_fast = value_or<double>(s, "beta_fast", 32, where);
+    out.beta_slow = value_or<double>(s, "beta_slow", 1, where);
+    out.truncate = value_or(s, "truncate", true, where);
+    out.attention_factor = value_or<double>(s, "attention_factor", yarn_attention_factor(s, out.factor, where), where);
+  } else if (out.type == "longrope") {
+    out.divisors = json_get<std::vector<double>>(s, "short_factor", where);
+    out.long_divisors = json_get<std::vector<double>>(s, "long_factor", where);
+    out.factor = positions / out.original_positions;
+    if (!by_ratio) out.factor = value_or<double>(s, "factor", out.factor, where);
+    const double natural = out.factor <= 1 ? 1 : std::sqrt(1 + std::log(out.factor) / std::log(out.original_positions));
+    out.attention_factor = value_or<double>(s, "attention_factor", natural, where);
+  }
+  return out;
 }
 
-// Before anything is allocated by layer.
-void check_layers(int64_t layers, const std::string& where) {
-  if (layers > 10000)
-    throw Error(
-        {.what = "impossible number of layers", .where = where, .expected = "at most 10000", .found = cat(layers)});
+// One rotary embedding: `own` is its part of rope_parameters (or rope_scaling), `config` the rest.
+RopeConfig read_rope(const Json& own, const Json& config, double theta, const Family& family, const DecoderConfig& c,
+                     const std::string& where) {
+  RopeConfig rope{.theta = value_or<double>(own, "rope_theta", theta, where)};
+  const auto share = value_or<double>(config, "partial_rotary_factor",
+                                      value_or<double>(own, "partial_rotary_factor", 1, where), where);
+  if (!(share > 0 && share <= 1))
+    throw Error({.what = "partial_rotary_factor must be above 0 and at most 1", .where = where, .found = cat(share)});
+  rope.dims = static_cast<int64_t>(static_cast<double>(c.head_dim) * share);
+  const auto original = value_or<double>(config, "original_max_position_embeddings",
+                                         static_cast<double>(family.original_positions), where);
+  rope.scaling = read_scaling(own, c.max_positions, original, where);
+  return rope;
 }
 
-void read_windows(const Json& config, const std::string& where, DecoderConfig& out) {
-  out.window.assign(static_cast<size_t>(out.layers), 0);
-  const bool used = out.family == "mistral" || value_or(config, "use_sliding_window", false, where);
-  const auto width = value_or<int64_t>(config, "sliding_window", 0, where);
-  if (!used || out.family == "llama" || width <= 0) return;
-  const Json types = value_or<Json>(config, "layer_types", Json(), where);
-  if (types.is_array() && static_cast<int64_t>(types.size()) != out.layers) {
-    throw Error({.what = "layer_types has the wrong length",
+void read_ropes(const Json& config, const Family& family, const std::string& where, DecoderConfig& c) {
+  Json given = value_or<Json>(config, "rope_scaling", Json(), where);
+  if (given.is_null()) given = value_or<Json>(config, "rope_parameters", Json::object(), where);  // transformers 5
+  if (!given.is_object())
+    throw Error({.what = "rope_scaling is not an object", .where = where, .found = json_kind(given)});
+  const bool by_layer_type = given.contains("full_attention") || given.contains("sliding_attention");
+  const auto part = [&](const char* layer_type) {
+    return by_layer_type ? value_or<Json>(given, layer_type, Json::object(), where) : Json::object();
+  };
+  const auto theta = value_or<double>(config, "rope_theta", family.rope_theta, where);
+  c.ropes = {read_rope(by_layer_type ? part("full_attention") : given, config, theta, family, c, where)};
+  if (family.local_theta > 0 || by_layer_type) {
+    const double local =
+        family.local_theta > 0 ? value_or<double>(config, "rope_local_base_freq", family.local_theta, where) : theta;
+    c.ropes.push_back(read_rope(part("sliding_attention"), config, local, family, c, where));
+  }
+  const RopeScaling& s = c.ropes[0].scaling;
+  if (s.type == "yarn") c.max_positions = longest_with(s, c.max_positions);
+}
+
+// The entries of a list with one for each layer.
+template <class T>
+std::vector<T> by_layer(const Json& config, const char* key, int64_t layers, const std::string& where) {
+  const auto values = json_get<std::vector<T>>(config, key, where);
+  if (static_cast<int64_t>(values.size()) != layers) {
+    throw Error({.what = cat(key, " has the wrong length"),
                  .where = where,
-                 .expected = cat(out.layers),
-                 .found = cat(types.size())});
+                 .expected = cat(layers),
+                 .found = cat(values.size())});
   }
-  const int64_t full_layers = out.family == "mistral" ? 0 : value_or<int64_t>(config, "max_window_layers", 0, where);
-  for (int64_t i = 0; i < out.layers; ++i) {
-    const bool slides = types.is_array() ? types.at(static_cast<size_t>(i)) == "sliding_attention" : i >= full_layers;
-    if (slides) out.window[static_cast<size_t>(i)] = width;
+  return values;
+}
+
+// Which layers use a rotary embedding (SmolLM3 leaves it out of some).
+std::vector<bool> rotated_layers(const Json& config, const Family& family, int64_t layers, const std::string& where) {
+  std::vector<bool> out(static_cast<size_t>(layers), true);
+  if (family.rope_interval == 0) return out;
+  if (has_value(config, "no_rope_layers")) {
+    const auto listed = by_layer<int64_t>(config, "no_rope_layers", layers, where);  // 1: with rotation
+    std::transform(listed.begin(), listed.end(), out.begin(), [](int64_t v) { return v != 0; });
+    return out;
   }
+  const int64_t interval = size_or(config, "no_rope_layer_interval", family.rope_interval, where);
+  for (int64_t i = 0; i < layers; ++i) out[static_cast<size_t>(i)] = (i + 1) % interval != 0;
+  return out;
+}
+
+// Which layers have a sliding window.
+std::vector<bool> sliding_layers(const Json& config, const Family& family, const std::vector<bool>& rotated, bool used,
+                                 const std::string& where) {
+  const auto layers = static_cast<int64_t>(rotated.size());
+  std::vector<bool> out(rotated.size(), false);
+  if (family.windows != Windows::none && family.reads_layer_types && has_value(config, "layer_types")) {
+    const auto types = by_layer<std::string>(config, "layer_types", layers, where);
+    for (size_t i = 0; i < types.size(); ++i) {
+      out[i] = types[i] == "sliding_attention";
+      if (out[i] || types[i] == "full_attention") continue;
+      throw Error({.what = "unsupported layer type",
+                   .where = where + ": layer_types",
+                   .expected = "full_attention or sliding_attention",
+                   .found = excerpt(types[i])});
+    }
+    return out;
+  }
+  if (!used && family.windows != Windows::by_pattern) return out;
+  const auto first = value_or<int64_t>(config, "max_window_layers", 28, where);
+  const int64_t pattern =
+      family.windows == Windows::by_pattern ? size_or(config, "sliding_window_pattern", 6, where) : 1;
+  for (int64_t i = 0; i < layers; ++i) {
+    const Windows rule = family.windows;
+    out[static_cast<size_t>(i)] = rule == Windows::all || (rule == Windows::from_max_window_layers && i >= first) ||
+                                  (rule == Windows::by_pattern && (i + 1) % pattern != 0) ||
+                                  (rule == Windows::without_rope && !rotated[static_cast<size_t>(i)]);
+  }
+  return out;
+}
+
+void read_layers(const Json& config, const Family& family, const std::string& where, DecoderConfig& c) {
+  const bool switched_on = !family.window_switch || value_or(config, "use_sliding_window", false, where);
+  const int64_t width = !switched_on                        ? 0
+                        : config.contains("sliding_window") ? value_or<int64_t>(config, "sliding_window", 0, where)
+                                                            : family.sliding_window;
+  const auto rotated = rotated_layers(config, family, c.layers, where);
+  const auto slides = sliding_layers(config, family, rotated, width > 0, where);
+  for (size_t i = 0; i < slides.size(); ++i) {
+    if (slides[i] && width <= 0) {
+      throw Error({.what = "a layer has a sliding window of unknown width",
+                   .where = where,
+                   .expected = family.window_switch ? "use_sliding_window and sliding_window" : "sliding_window",
+                   .found = cat("sliding_attention in layer ", i)});
+    }
+    c.window.push_back(slides[i] ? width : 0);
+    c.rope_of_layer.push_back(!rotated[i] ? -1 : slides[i] && c.ropes.size() > 1 ? 1 : 0);
+  }
+}
+
+const Family& family_of(const Json& config, const std::string& where) {
+  const auto model_type = json_get<std::string>(config, "model_type", where);
+  if (const Family* family = find_family(model_type)) return *family;
+  throw Error({.what = "unsupported model_type",
+               .where = where,
+               .expected = family_names(),
+               .found = excerpt(model_type),
+               .hint = model_type == "gemma3" ? "this folder holds a vision model too: use a GGUF file, which has the "
+                                                "text decoder alone, or a text-only checkpoint (1B, 270M)"
+                                              : ""});
 }
 
 }  // namespace
 
 DecoderConfig decoder_config_from_hugging_face(const Json& config, const std::string& where) {
+  const Family& f = family_of(config, where);
+  refuse_unsupported(config, f, where);
   DecoderConfig c;
-  c.family = json_get<std::string>(config, "model_type", where);
-  if (c.family != "llama" && c.family != "mistral" && c.family != "qwen2" && c.family != "qwen3") {
-    throw Error({.what = "unsupported model_type",
-                 .where = where,
-                 .expected = "llama, mistral, qwen2 or qwen3",
-                 .found = excerpt(c.family)});
-  }
-  if (const auto act = value_or<std::string>(config, "hidden_act", "silu", where); act != "silu") {
-    throw Error({.what = "unsupported hidden_act", .where = where, .expected = "silu", .found = excerpt(act)});
-  }
-  c.layers = size_of(config, "num_hidden_layers", where);
+  c.family = f.name;
+  c.layers = size_or(config, "num_hidden_layers", f.layers, where);
   check_layers(c.layers, where);
-  c.hidden = size_of(config, "hidden_size", where);
-  c.intermediate = size_of(config, "intermediate_size", where);
-  c.heads = size_of(config, "num_attention_heads", where);
-  c.kv_heads = value_or<int64_t>(config, "num_key_value_heads", c.heads, where);
-  if (c.kv_heads < 1)
-    throw Error({.what = "num_key_value_heads must be at least 1", .where = where, .found = cat(c.kv_heads)});
-  // transformers' default for Qwen3 does not depend on the widths.
-  const int64_t head_dim = c.family == "qwen3" ? 128 : c.hidden / c.heads;
-  c.head_dim = value_or<int64_t>(config, "head_dim", head_dim, where);
-  if (c.head_dim < 1) throw Error({.what = "head_dim must be at least 1", .where = where, .found = cat(c.head_dim)});
-  c.vocabulary = size_of(config, "vocab_size", where);
-  c.max_positions = size_of(config, "max_position_embeddings", where);
-  c.rms_norm_eps = value_or<double>(config, "rms_norm_eps", 1e-6, where);
-  c.tied_embeddings = value_or(config, "tie_word_embeddings", false, where);
-  const bool attention_bias = value_or(config, "attention_bias", false, where);
-  c.qkv_bias = c.family == "qwen2" || attention_bias;  // implied by Qwen2's model_type
-  c.o_bias = c.family != "qwen2" && attention_bias;
-  c.mlp_bias = value_or(config, "mlp_bias", false, where);
-  c.qk_norm = c.family == "qwen3";
-  read_rope(config, where, c);
-  read_windows(config, where, c);
+  c.hidden = size_or(config, "hidden_size", f.hidden, where);
+  c.intermediate = size_or(config, "intermediate_size", f.intermediate, where);
+  c.heads = size_or(config, "num_attention_heads", f.heads, where);
+  const bool as_heads =
+      f.kv_heads == 0 || (config.contains("num_key_value_heads") && !has_value(config, "num_key_value_heads"));
+  c.kv_heads = size_or(config, "num_key_value_heads", as_heads ? c.heads : f.kv_heads, where);
+  c.head_dim = size_or(config, "head_dim", f.head_dim > 0 ? f.head_dim : c.hidden / c.heads, where);
+  c.vocabulary = size_or(config, "vocab_size", f.vocabulary, where);
+  c.max_positions = size_or(config, "max_position_embeddings", f.max_positions, where);
+  c.rms_norm_eps = value_or<double>(config, "rms_norm_eps", f.rms_norm_eps, where);
+  c.tied_embeddings = value_or(config, "tie_word_embeddings", f.tied, where);
+  const bool attention_bias = f.attention_bias && value_or(config, "attention_bias", false, where);
+  c.qkv_bias = f.qkv_bias || attention_bias;
+  c.o_bias = !f.qkv_bias && attention_bias;
+  c.mlp_bias = f.mlp_bias && value_or(config, "mlp_bias", false, where);
+  c.fused_qkv = c.fused_gate_up = f.fused;
+  c.qk_norm = f.qk_norm;
+  c.norms = *f.norms;
+  c.activation = read_activation(config, f, where);
+  if (f.gemma) {
+    c.norm_offset = 1;
+    c.embedding_scale = std::sqrt(static_cast<double>(c.hidden));
+    const auto scalar = value_or<double>(config, "query_pre_attn_scalar", 256, where);
+    if (!(scalar > 0))
+      throw Error({.what = "query_pre_attn_scalar must be above 0", .where = where, .found = cat(scalar)});
+    c.query_scale = std::sqrt(static_cast<double>(c.head_dim) / scalar);
+  }
+  read_ropes(config, f, where, c);
+  read_layers(config, f, where, c);
   check_shape(c, where);
   return c;
-}
-
-DecoderConfig decoder_config_from_gguf(const GgufFile& file) {
-  DecoderConfig c;
-  const std::string& architecture = file.text("general.architecture");
-  if (architecture != "llama" && architecture != "qwen2" && architecture != "qwen3") {
-    throw Error({.what = "unsupported GGUF architecture",
-                 .where = file.path(),
-                 .expected = "llama, qwen2 or qwen3",
-                 .found = excerpt(architecture)});
-  }
-  c.family = architecture;  // Mistral's files say llama; the computation is the same
-  const auto key = [&](const char* name) { return architecture + "." + name; };
-  const auto size = [&](const char* name) {
-    const int64_t value = file.integer(key(name));
-    if (value < 1 || value > (int64_t{1} << 32))
-      throw Error({.what = key(name) + " is out of range", .where = file.path(), .found = cat(value)});
-    return value;
-  };
-  c.layers = size("block_count");
-  check_layers(c.layers, file.path());
-  c.hidden = size("embedding_length");
-  c.intermediate = size("feed_forward_length");
-  c.heads = size("attention.head_count");
-  c.kv_heads = file.has(key("attention.head_count_kv")) ? size("attention.head_count_kv") : c.heads;
-  c.head_dim = file.has(key("attention.key_length")) ? size("attention.key_length") : c.hidden / c.heads;
-  if (file.has(key("rope.dimension_count")) && size("rope.dimension_count") != c.head_dim) {
-    throw Error({.what = "partial rotary embedding is not supported", .where = file.path()});
-  }
-  c.max_positions = size("context_length");
-  c.rms_norm_eps = file.number(key("attention.layer_norm_rms_epsilon"));
-  if (file.has(key("rope.freq_base"))) c.rope_theta = file.number(key("rope.freq_base"));
-  const bool factor_alone = file.has(key("rope.scaling.factor")) && !file.has(key("rope.scaling.type"));
-  if (file.has(key("rope.scale_linear"))) {  // the key of old files
-    c.rope_scaling.type = "linear";
-    c.rope_scaling.factor = file.number(key("rope.scale_linear"));
-  } else if (factor_alone || (file.has(key("rope.scaling.type")) && file.text(key("rope.scaling.type")) != "none")) {
-    c.rope_scaling.type = factor_alone ? "linear" : file.text(key("rope.scaling.type"));
-    if (c.rope_scaling.type != "linear") {
-      throw Error({.what = "unsupported rope.scaling.type",
-                   .where = file.path(),
-                   .expected = "none or linear",
-                   .found = excerpt(c.rope_scaling.type)});
-    }
-    c.rope_scaling.factor = file.number(key("rope.scaling.factor"));
-  }
-  if (file.tensors().count("rope_freqs.weight") > 0) {
-    throw Error({.what = "a GGUF file with rope_freqs (llama3 scaling) is not supported",
-                 .where = file.path(),
-                 .hint = "use the Hugging Face folder"});
-  }
-  const auto embedding = file.tensors().find("token_embd.weight");
-  if (embedding == file.tensors().end() || embedding->second.shape.size() != 2) {
-    throw Error({.what = "the tensor token_embd.weight is missing or not a matrix", .where = file.path()});
-  }
-  c.vocabulary = embedding->second.shape[0];
-  c.tied_embeddings = file.tensors().count("output.weight") == 0;
-  c.qkv_bias = file.tensors().count("blk.0.attn_q.bias") > 0;
-  c.o_bias = file.tensors().count("blk.0.attn_output.bias") > 0;
-  c.qk_norm = architecture == "qwen3";
-  c.window.assign(static_cast<size_t>(std::min<int64_t>(c.layers, 1000)), 0);
-  check_shape(c, file.path());
-  return c;
-}
-
-int64_t DecoderConfig::parameters() const {
-  const int64_t q = heads * head_dim, kv = kv_heads * head_dim;
-  int64_t layer = hidden * (q + 2 * kv) + q * hidden + 3 * hidden * intermediate + 2 * hidden;
-  if (qkv_bias) layer += q + 2 * kv;
-  if (o_bias) layer += hidden;
-  if (mlp_bias) layer += 2 * intermediate + hidden;
-  if (qk_norm) layer += 2 * head_dim;
-  return layers * layer + hidden + vocabulary * hidden * (tied_embeddings ? 1 : 2);
 }
 
 }  // namespace precis

@@ -22,6 +22,11 @@ Tensor finite(const Tensor& weight, const std::string& name, const Checkpoint& c
   return weight;
 }
 
+// The weight of an RMSNorm as it is applied.
+Tensor with_offset(const Tensor& weight, const DecoderConfig& config) {
+  return config.norm_offset == 0 ? weight : weight + config.norm_offset;
+}
+
 }  // namespace
 
 Decoder::Decoder(DecoderConfig config)
@@ -47,8 +52,9 @@ Decoder::Decoder(DecoderConfig config, const Checkpoint& checkpoint, at::ScalarT
   };
   embedding_ = read("model.embed_tokens.weight", {config_.vocabulary, config_.hidden});
   classifier_ = config_.tied_embeddings ? embedding_ : read("lm_head.weight", {config_.vocabulary, config_.hidden});
-  final_norm_ = read("model.norm.weight", {config_.hidden});
-  rope_frequencies_ = precis::rope_frequencies(config_.head_dim, config_.rope_theta, config_.rope_scaling).to(device_);
+  final_norm_ = with_offset(read("model.norm.weight", {config_.hidden}), config_);
+  embedding_scale_ = torch::scalar_tensor(config_.embedding_scale, dtype_).item<double>();
+  for (const RopeConfig& rope : config_.ropes) rope_frequencies_.push_back(rope_frequencies(rope).to(device_));
   layers_.resize(static_cast<size_t>(config_.layers));
   for (int64_t i = 0; i < config_.layers; ++i) {
     load_layer(i, checkpoint, used, pool);
@@ -81,10 +87,11 @@ std::shared_ptr<const RowWeights> Decoder::make_row_weights(at::ScalarType dtype
   out->classifier = product(classifier_, {});
   out->final_norm = fp32(final_norm_);
   out->rope_frequencies = rope_frequencies_;
+  out->embedding_scale = static_cast<float>(embedding_scale_);
   for (const Layer& l : layers_) {
-    out->layers.push_back({fp32(l.input_norm), fp32(l.post_norm), fp32(l.q_norm), fp32(l.k_norm),
-                           product(l.qkv, l.qkv_bias), product(l.o, l.o_bias), product(l.gate_up, l.gate_up_bias),
-                           product(l.down, l.down_bias)});
+    out->layers.push_back({fp32(l.attention_in), fp32(l.attention_out), fp32(l.mlp_in), fp32(l.mlp_out), fp32(l.q_norm),
+                           fp32(l.k_norm), product(l.qkv, l.qkv_bias), product(l.o, l.o_bias),
+                           product(l.gate_up, l.gate_up_bias), product(l.down, l.down_bias)});
   }
   return out;
 }
@@ -96,7 +103,7 @@ void Decoder::load_layer(int64_t index, const Checkpoint& checkpoint, std::set<s
     used.insert(prefix + name);
     return finite(checkpoint.tensor(prefix + name, shape), prefix + name, checkpoint).to(device_, dtype_);
   };
-  // Fuses several linears on one input into one product.
+  // Fuses several linears on one input into one product, as some files store them.
   const auto read_joined = [&](const std::vector<std::pair<std::string, int64_t>>& linears, int64_t in, bool bias) {
     std::vector<Tensor> weights, biases;
     for (const auto& [name, out] : linears) {
@@ -107,17 +114,28 @@ void Decoder::load_layer(int64_t index, const Checkpoint& checkpoint, std::set<s
   };
   const int64_t q = config_.heads * config_.head_dim, kv = config_.kv_heads * config_.head_dim, D = config_.hidden,
                 F = config_.intermediate;
-  layer.input_norm = read("input_layernorm.weight", {D}).clone();
-  layer.post_norm = read("post_attention_layernorm.weight", {D}).clone();
-  if (config_.qk_norm) {
-    layer.q_norm = read("self_attn.q_norm.weight", {config_.head_dim}).clone();
-    layer.k_norm = read("self_attn.k_norm.weight", {config_.head_dim}).clone();
+  const auto read_norm = [&](const std::string& name, int64_t width) {
+    return name.empty() ? Tensor() : with_offset(read(name + ".weight", {width}), config_).clone();
+  };
+  layer.attention_in = read_norm(config_.norms.attention_in, D);
+  layer.attention_out = read_norm(config_.norms.attention_out, D);
+  layer.mlp_in = read_norm(config_.norms.mlp_in, D);
+  layer.mlp_out = read_norm(config_.norms.mlp_out, D);
+  if (config_.qk_norm != QkNorm::none) {
+    const bool whole = config_.qk_norm == QkNorm::whole;
+    layer.q_norm = read_norm("self_attn.q_norm", whole ? q : config_.head_dim);
+    layer.k_norm = read_norm("self_attn.k_norm", whole ? kv : config_.head_dim);
+    if (config_.query_scale != 1) layer.q_norm = layer.q_norm * config_.query_scale;
   }
-  std::tie(layer.qkv, layer.qkv_bias) =
-      read_joined({{"self_attn.q_proj", q}, {"self_attn.k_proj", kv}, {"self_attn.v_proj", kv}}, D, config_.qkv_bias);
+  using Linears = std::vector<std::pair<std::string, int64_t>>;
+  std::tie(layer.qkv, layer.qkv_bias) = read_joined(
+      config_.fused_qkv ? Linears{{"self_attn.qkv_proj", q + 2 * kv}}
+                        : Linears{{"self_attn.q_proj", q}, {"self_attn.k_proj", kv}, {"self_attn.v_proj", kv}},
+      D, config_.qkv_bias);
   std::tie(layer.o, layer.o_bias) = read_joined({{"self_attn.o_proj", D}}, q, config_.o_bias);
-  std::tie(layer.gate_up, layer.gate_up_bias) =
-      read_joined({{"mlp.gate_proj", F}, {"mlp.up_proj", F}}, D, config_.mlp_bias);
+  std::tie(layer.gate_up, layer.gate_up_bias) = read_joined(
+      config_.fused_gate_up ? Linears{{"mlp.gate_up_proj", 2 * F}} : Linears{{"mlp.gate_proj", F}, {"mlp.up_proj", F}},
+      D, config_.mlp_bias);
   std::tie(layer.down, layer.down_bias) = read_joined({{"mlp.down_proj", D}}, F, config_.mlp_bias);
 }
 
@@ -154,7 +172,7 @@ std::shared_ptr<const Decoder> load_decoder(const fs::path& path, const std::str
                                      dtype, device, decode_dtype);
   }
   const DecoderConfig config = decoder_config_from_gguf(GgufFile(path));
-  const auto checkpoint = open_gguf_checkpoint(path, {config.heads, config.kv_heads, config.family == "llama"});
+  const auto checkpoint = open_gguf_checkpoint(path, gguf_layout(config));
   return std::make_shared<Decoder>(config, *checkpoint, dtype, device, decode_dtype);
 }
 

@@ -20,6 +20,18 @@ void norm_row(const float* x, const Tensor& weight, double eps, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = x[i] * scale * w[i];
 }
 
+// `width` numbers, each run of the norm's width normalised; an undefined norm changes nothing.
+void norm_parts(float* x, int64_t width, const Tensor& weight, double eps) {
+  if (!weight.defined()) return;
+  for (int64_t i = 0; i < width; i += weight.size(0)) norm_row(x + i, weight, eps, x + i);
+}
+
+float gate_of(Activation activation, float x) {
+  if (activation == Activation::silu) return x / (1 + std::exp(-x));
+  constexpr float root = 0.7978845608028654F;  // sqrt(2 / pi)
+  return x / 2 * (1 + std::tanh(root * (x + 0.044715F * x * x * x)));
+}
+
 void rotate(float* head, const float* cos, const float* sin, int64_t half) {
   for (int64_t i = 0; i < half; ++i) {
     const float first = head[i], second = head[i + half];
@@ -65,19 +77,26 @@ RowDecoder::RowDecoder(const RowWeights& weights, KvCache& cache)
   attended_ = buffer(c.heads * c.head_dim);
   gate_up_ = buffer(2 * c.intermediate);
   inner_ = buffer(c.intermediate);
-  cos_ = buffer(c.head_dim / 2);
-  sin_ = buffer(c.head_dim / 2);
+  for (const RopeConfig& rope : c.ropes)
+    rotations_.push_back({buffer(rope.dims / 2), buffer(rope.dims / 2), rope.dims / 2});
+  if (!c.norms.attention_out.empty() || !c.norms.mlp_out.empty()) made_ = buffer(c.hidden);
   scores_ = buffer(c.heads * cache.capacity());
   logits_ = torch::empty({batch_, c.vocabulary}, torch::kFloat);
 }
 
-void RowDecoder::set_rotation(const int64_t* positions) {
-  const int64_t half = weights_.config.head_dim / 2;
-  const float* frequency = weights_.rope_frequencies.const_data_ptr<float>();
-  for (int64_t i = 0; i < batch_ * half; ++i) {
-    const float angle = static_cast<float>(positions[i / half]) * frequency[i % half];
-    cos_[static_cast<size_t>(i)] = std::cos(angle);
-    sin_[static_cast<size_t>(i)] = std::sin(angle);
+void RowDecoder::set_rotations(const int64_t* positions) {
+  for (size_t r = 0; r < rotations_.size(); ++r) {
+    auto& [cos, sin, half] = rotations_[r];
+    const RopeFrequencies& own = weights_.rope_frequencies[r];
+    const auto factor = static_cast<float>(own.attention_factor);
+    for (int64_t i = 0; i < batch_ * half; ++i) {
+      const int64_t position = positions[i / half];
+      const bool beyond = own.beyond.defined() && position >= own.original_positions;
+      const float angle =
+          static_cast<float>(position) * (beyond ? own.beyond : own.inverse).const_data_ptr<float>()[i % half];
+      cos[static_cast<size_t>(i)] = std::cos(angle) * factor;
+      sin[static_cast<size_t>(i)] = std::sin(angle) * factor;
+    }
   }
 }
 
@@ -87,15 +106,15 @@ void RowDecoder::keep_keys_values(int64_t index) {
   const RowWeights::Layer& layer = weights_.layers[static_cast<size_t>(index)];
   const LayerKv& kept = cache_.layer(static_cast<size_t>(index));
   const at::ScalarType dtype = kept.k.scalar_type();
-  const int64_t d = c.head_dim, half = d / 2, heads = c.heads + c.kv_heads;
+  const int64_t d = c.head_dim, heads = c.heads + c.kv_heads, which = c.rope_of_layer[static_cast<size_t>(index)];
   const int64_t* lengths = cache_.lengths().const_data_ptr<int64_t>();
   for (int64_t b = 0; b < batch_; ++b) {
     float* row = qkv_.data() + b * (heads + c.kv_heads) * d;
-    for (int64_t h = 0; h < heads; ++h) {
-      float* head = row + h * d;
-      const Tensor& head_norm = h < c.heads ? layer.q_norm : layer.k_norm;
-      if (head_norm.defined()) norm_row(head, head_norm, c.rms_norm_eps, head);
-      rotate(head, cos_.data() + b * half, sin_.data() + b * half, half);
+    norm_parts(row, c.heads * d, layer.q_norm, c.rms_norm_eps);
+    norm_parts(row + c.heads * d, c.kv_heads * d, layer.k_norm, c.rms_norm_eps);
+    for (int64_t h = 0; h < heads && which >= 0; ++h) {
+      const auto& [cos, sin, half] = rotations_[static_cast<size_t>(which)];
+      rotate(row + h * d, cos.data() + b * half, sin.data() + b * half, half);
     }
     for (int64_t h = 0; h < c.kv_heads; ++h) {
       store_as(dtype, row + (c.heads + h) * d, d, entry_of(kept.k, b, h, lengths[b]));
@@ -121,39 +140,50 @@ void RowDecoder::attend(int64_t index) {
   });
 }
 
+// Adds the product, normalised if the layer says so, to the rows.
+void RowDecoder::add_to_rows(const RowWeight& weight, const float* in, const Tensor& norm) {
+  if (!norm.defined()) return weight.multiply(in, batch_, x_.data(), true);
+  const int64_t D = weights_.config.hidden;
+  weight.multiply(in, batch_, made_.data());
+  norm_parts(made_.data(), batch_ * D, norm, weights_.config.rms_norm_eps);
+  for (size_t i = 0; i < x_.size(); ++i) x_[i] += made_[i];
+}
+
 const Tensor& RowDecoder::next(const Tensor& ids, const Tensor& positions) {
   check(cache_.longest() < cache_.capacity(), "RowDecoder: the cache is full");
   const DecoderConfig& c = weights_.config;
   const int64_t D = c.hidden, F = c.intermediate;
-  set_rotation(positions.const_data_ptr<int64_t>());
+  set_rotations(positions.const_data_ptr<int64_t>());
   for (int64_t b = 0; b < batch_; ++b) {
     const Tensor& table = weights_.embedding;
     const char* row =
         static_cast<const char*>(table.const_data_ptr()) + ids.const_data_ptr<int64_t>()[b] * D * table.element_size();
     load_as(table.scalar_type(), row, D, x_.data() + b * D);
   }
+  if (weights_.embedding_scale != 1) {
+    for (float& x : x_) x *= weights_.embedding_scale;
+  }
+  // The rows, normalised if the layer says so.
   const auto norm_all = [&](const Tensor& weight) {
+    if (!weight.defined()) return x_.data();
     for (int64_t b = 0; b < batch_; ++b) norm_row(x_.data() + b * D, weight, c.rms_norm_eps, normed_.data() + b * D);
+    return normed_.data();
   };
   for (int64_t i = 0; i < c.layers; ++i) {
     const RowWeights::Layer& layer = weights_.layers[static_cast<size_t>(i)];
-    norm_all(layer.input_norm);
-    layer.qkv.multiply(normed_.data(), batch_, qkv_.data());
+    layer.qkv.multiply(norm_all(layer.attention_in), batch_, qkv_.data());
     keep_keys_values(i);
     attend(i);
-    layer.o.multiply(attended_.data(), batch_, x_.data(), true);
-    norm_all(layer.post_norm);
-    layer.gate_up.multiply(normed_.data(), batch_, gate_up_.data());
+    add_to_rows(layer.o, attended_.data(), layer.attention_out);
+    layer.gate_up.multiply(norm_all(layer.mlp_in), batch_, gate_up_.data());
     for (int64_t b = 0; b < batch_; ++b) {
       const float *gate = gate_up_.data() + b * 2 * F, *up = gate + F;
-      for (int64_t j = 0; j < F; ++j)
-        inner_[static_cast<size_t>(b * F + j)] = gate[j] / (1 + std::exp(-gate[j])) * up[j];
+      for (int64_t j = 0; j < F; ++j) inner_[static_cast<size_t>(b * F + j)] = gate_of(c.activation, gate[j]) * up[j];
     }
-    layer.down.multiply(inner_.data(), batch_, x_.data(), true);
+    add_to_rows(layer.down, inner_.data(), layer.mlp_out);
   }
   cache_.advance_by_one();
-  norm_all(weights_.final_norm);
-  weights_.classifier.multiply(normed_.data(), batch_, logits_.mutable_data_ptr<float>());
+  weights_.classifier.multiply(norm_all(weights_.final_norm), batch_, logits_.mutable_data_ptr<float>());
   return logits_;
 }
 

@@ -3,6 +3,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -10,33 +11,96 @@
 
 namespace precis {
 
-Tensor rope_frequencies(int64_t head_dim, double theta, const RopeScaling& scaling) {
-  const Tensor exponents = torch::arange(0, head_dim, 2, torch::kFloat) / static_cast<double>(head_dim);
-  Tensor frequencies = 1.0 / torch::pow(theta, exponents);
-  if (scaling.type == "linear") return frequencies / scaling.factor;
-  if (scaling.type != "llama3") return frequencies;
-  // Long wavelengths are stretched by the factor, short ones kept, the range between interpolated (Llama 3.1).
-  const double low_wavelength = scaling.original_positions / scaling.low_freq_factor;
-  const double high_wavelength = scaling.original_positions / scaling.high_freq_factor;
+namespace {
+
+// Llama 3.1: long wavelengths are stretched by the factor, short ones kept, the range between interpolated.
+Tensor llama3_scaled(const Tensor& frequencies, const RopeScaling& s) {
+  const double low_wavelength = s.original_positions / s.low_freq_factor;
+  const double high_wavelength = s.original_positions / s.high_freq_factor;
   const Tensor wavelength = 2 * std::numbers::pi / frequencies;
-  const Tensor stretched = torch::where(wavelength > low_wavelength, frequencies / scaling.factor, frequencies);
-  const Tensor smooth = (scaling.original_positions / wavelength - scaling.low_freq_factor) /
-                        (scaling.high_freq_factor - scaling.low_freq_factor);
-  const Tensor blended = (1 - smooth) * stretched / scaling.factor + smooth * stretched;
+  const Tensor stretched = torch::where(wavelength > low_wavelength, frequencies / s.factor, frequencies);
+  const Tensor smooth =
+      (s.original_positions / wavelength - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
+  const Tensor blended = (1 - smooth) * stretched / s.factor + smooth * stretched;
   const Tensor between = wavelength.ge(high_wavelength).logical_and(wavelength.le(low_wavelength));
   return torch::where(between, blended, stretched);
 }
 
-RopeTable rope_table(const Tensor& position_ids, const Tensor& frequencies, at::ScalarType dtype) {
+// YaRN (arXiv 2309.00071, section 3.2): dimensions that turn often enough keep their frequency, those that turn less
+// than `beta_slow` times are interpolated, the ones between blended.
+Tensor yarn_scaled(const Tensor& wavelengths, const RopeConfig& config) {
+  const RopeScaling& s = config.scaling;
+  const auto dims = static_cast<double>(config.dims);
+  const auto dimension = [&](double rotations) {
+    return dims * std::log(s.original_positions / (rotations * 2 * std::numbers::pi)) / (2 * std::log(config.theta));
+  };
+  double low = dimension(s.beta_fast), high = dimension(s.beta_slow);
+  if (s.truncate) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, dims - 1);
+  if (low == high) high += 0.001;
+  const Tensor ramp = ((torch::arange(config.dims / 2, torch::kFloat) - low) / (high - low)).clamp(0, 1);
+  const Tensor kept = 1 - ramp;
+  return 1 / (s.factor * wavelengths) * (1 - kept) + 1 / wavelengths * kept;
+}
+
+}  // namespace
+
+RopeFrequencies RopeFrequencies::to(at::Device device) const {
+  return {inverse.to(device), beyond.defined() ? beyond.to(device) : beyond, original_positions, attention_factor};
+}
+
+RopeFrequencies rope_frequencies(const RopeConfig& config) {
+  const RopeScaling& s = config.scaling;
+  const Tensor exponents = torch::arange(0, config.dims, 2, torch::kFloat) / static_cast<double>(config.dims);
+  const Tensor wavelengths = torch::pow(config.theta, exponents);  // over 2 pi
+  const auto divided = [&](const Tensor& frequencies, const std::vector<double>& divisors) {
+    return divisors.empty() ? frequencies : frequencies / torch::tensor(divisors, torch::kFloat);
+  };
+  Tensor inverse = 1.0 / wavelengths;
+  if (s.type == "linear") inverse = inverse / s.factor;
+  if (s.type == "llama3") inverse = llama3_scaled(inverse, s);
+  if (s.type == "yarn") inverse = yarn_scaled(wavelengths, config);
+  RopeFrequencies out{divided(inverse, s.divisors), {}, static_cast<int64_t>(s.original_positions), s.attention_factor};
+  if (!s.long_divisors.empty()) out.beyond = divided(inverse, s.long_divisors);
+  return out;
+}
+
+RopeTable rotation_table(const Tensor& position_ids, const Tensor& frequencies, at::ScalarType dtype) {
   const Tensor half = position_ids.to(torch::kFloat).unsqueeze(-1) * frequencies;  // [B, T, d/2]
   const Tensor angle = torch::cat({half, half}, -1).unsqueeze(1);                  // [B, 1, T, d]
   return {angle.cos().to(dtype), angle.sin().to(dtype)};
 }
 
+RopeTable rope_table(const Tensor& position_ids, const RopeFrequencies& f, at::ScalarType dtype) {
+  Tensor frequencies = f.inverse;
+  if (f.beyond.defined() && position_ids.size(1) > 0) {
+    const Tensor is_long = position_ids.amax(1).ge(f.original_positions).view({-1, 1, 1});
+    frequencies = torch::where(is_long, f.beyond, f.inverse);
+  }
+  if (f.attention_factor == 1) return rotation_table(position_ids, frequencies, dtype);
+  const RopeTable table = rotation_table(position_ids, frequencies, torch::kFloat);
+  return {(table.cos * f.attention_factor).to(dtype), (table.sin * f.attention_factor).to(dtype)};
+}
+
+namespace {
+
+// The rest of a head behind its rotated dimensions, if any.
+Tensor with_rest(const Tensor& rotated, const Tensor& x) {
+  const int64_t d = rotated.size(-1), rest = x.size(-1) - d;
+  return rest == 0 ? rotated : torch::cat({rotated, x.narrow(-1, d, rest)}, -1);
+}
+
+}  // namespace
+
 Tensor reference_rope(const Tensor& x, const RopeTable& table) {
-  const int64_t half = x.size(-1) / 2;
-  const Tensor rotated_half = torch::cat({x.narrow(-1, half, half).neg(), x.narrow(-1, 0, half)}, -1);
-  return x * table.cos + rotated_half * table.sin;
+  const int64_t d = table.cos.size(-1), half = d / 2;
+  const Tensor rows = x.narrow(-1, 0, d);
+  const Tensor rotated_half = torch::cat({rows.narrow(-1, half, half).neg(), rows.narrow(-1, 0, half)}, -1);
+  return with_rest(rows * table.cos + rotated_half * table.sin, x);
 }
 
 namespace {
@@ -119,6 +183,9 @@ class Rope : public torch::autograd::Function<Rope> {
 
 }  // namespace
 
-Tensor apply_rope(const Tensor& x, const RopeTable& table) { return Rope::apply(x, table.cos, table.sin); }
+Tensor apply_rope(const Tensor& x, const RopeTable& table) {
+  const int64_t d = table.cos.size(-1);
+  return with_rest(Rope::apply(d == x.size(-1) ? x : x.narrow(-1, 0, d), table.cos, table.sin), x);
+}
 
 }  // namespace precis

@@ -97,6 +97,11 @@ Tensor swiglu(const Tensor& gate_up) {
   return here ? SwiGlu::apply(gate_up) : reference_swiglu(gate_up);
 }
 
+Tensor geglu(const Tensor& gate_up) {
+  const auto halves = gate_up.chunk(2, -1);
+  return torch::gelu(halves[0], "tanh") * halves[1];
+}
+
 Tensor reference_swiglu(const Tensor& gate_up) {
   const auto halves = gate_up.chunk(2, -1);
   return torch::silu(halves[0]) * halves[1];

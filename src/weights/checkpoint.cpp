@@ -30,9 +30,14 @@ class HuggingFaceCheckpoint : public Checkpoint {
     } else if (fs::exists(index)) {
       read_index(index);
     } else {
-      throw Error({.what = "no weights in this folder",
-                   .where = folder.string(),
-                   .expected = "model.safetensors or model.safetensors.index.json"});
+      const bool pickled =
+          fs::exists(folder / "pytorch_model.bin") || fs::exists(folder / "pytorch_model.bin.index.json");
+      throw Error(
+          {.what = "no weights in this folder",
+           .where = folder.string(),
+           .expected = "model.safetensors or model.safetensors.index.json",
+           .found = pickled ? "pytorch_model.bin, which may run code when it is read" : "",
+           .hint = pickled ? "save the model again with transformers: save_pretrained writes safetensors" : ""});
     }
   }
 
@@ -104,19 +109,29 @@ class HuggingFaceCheckpoint : public Checkpoint {
   std::map<std::string, size_t> shard_of_;
 };
 
-// Hugging Face name <-> GGUF name, {} is the layer. One table for all four families.
+// Hugging Face name <-> GGUF name of a layer's linears and head norms. One table for all families.
 constexpr std::pair<const char*, const char*> names_of_layer[] = {
-    {"input_layernorm", "attn_norm"},    {"self_attn.q_proj", "attn_q"},
-    {"self_attn.k_proj", "attn_k"},      {"self_attn.v_proj", "attn_v"},
-    {"self_attn.o_proj", "attn_output"}, {"self_attn.q_norm", "attn_q_norm"},
-    {"self_attn.k_norm", "attn_k_norm"}, {"post_attention_layernorm", "ffn_norm"},
-    {"mlp.gate_proj", "ffn_gate"},       {"mlp.up_proj", "ffn_up"},
+    {"self_attn.q_proj", "attn_q"},      {"self_attn.k_proj", "attn_k"},      {"self_attn.v_proj", "attn_v"},
+    {"self_attn.qkv_proj", "attn_qkv"},  {"self_attn.o_proj", "attn_output"}, {"self_attn.q_norm", "attn_q_norm"},
+    {"self_attn.k_norm", "attn_k_norm"}, {"mlp.gate_proj", "ffn_gate"},       {"mlp.up_proj", "ffn_up"},
     {"mlp.down_proj", "ffn_down"}};
 constexpr std::pair<const char*, const char*> names_outside_layers[] = {
     {"model.embed_tokens", "token_embd"}, {"model.norm", "output_norm"}, {"lm_head", "output"}};
 
+std::string name_in_layer(const std::string& gguf, const GgufLayout& layout) {
+  if (gguf == "attn_norm") return layout.norms.attention_in;
+  if (gguf == "post_attention_norm") return layout.norms.attention_out;
+  if (gguf == "ffn_norm") return layout.norms.mlp_in;
+  if (gguf == "post_ffw_norm") return layout.norms.mlp_out;
+  if (gguf == "ffn_up" && layout.fused_gate_up) return "mlp.gate_up_proj";
+  for (const auto& [hf, name] : names_of_layer) {
+    if (gguf == name) return hf;
+  }
+  return "";
+}
+
 // "" for a GGUF tensor that is not a known decoder weight.
-std::string hugging_face_name(const std::string& gguf) {
+std::string hugging_face_name(const std::string& gguf, const GgufLayout& layout) {
   const size_t dot = gguf.rfind('.');
   if (dot == std::string::npos) return "";
   const std::string stem = gguf.substr(0, dot), suffix = gguf.substr(dot);
@@ -126,18 +141,21 @@ std::string hugging_face_name(const std::string& gguf) {
   if (!stem.starts_with("blk.")) return "";
   const size_t after = stem.find('.', 4);
   if (after == std::string::npos) return "";
-  for (const auto& [hf, name] : names_of_layer) {
-    if (stem.substr(after + 1) == name) return cat("model.layers.", stem.substr(4, after - 4), ".", hf, suffix);
-  }
-  return "";
+  const std::string own = name_in_layer(stem.substr(after + 1), layout);
+  return own.empty() ? "" : cat("model.layers.", stem.substr(4, after - 4), ".", own, suffix);
+}
+
+// Factors of the rotary frequencies; DecoderConfig has them.
+bool is_rope_factor(const std::string& name) {
+  return name == "rope_freqs.weight" || name == "rope_factors_long.weight" || name == "rope_factors_short.weight";
 }
 
 class GgufCheckpoint : public Checkpoint {
  public:
-  GgufCheckpoint(const fs::path& file, GgufHeads heads) : file_(file), heads_(heads) {
+  GgufCheckpoint(const fs::path& file, GgufLayout layout) : file_(file), layout_(std::move(layout)) {
     for (const auto& [name, tensor] : file_.tensors()) {
-      if (name == "rope_freqs.weight") continue;  // llama3 scaling factors; computed from the metadata
-      const std::string hf = hugging_face_name(name);
+      if (is_rope_factor(name)) continue;
+      const std::string hf = hugging_face_name(name, layout_);
       gguf_name_[hf.empty() ? name : hf] = name;
     }
   }
@@ -148,8 +166,9 @@ class GgufCheckpoint : public Checkpoint {
     const auto found = gguf_name_.find(name);
     if (found == gguf_name_.end()) throw Error({.what = "the tensor " + name + " is missing", .where = path()});
     const Tensor t = dequantize(file_, found->second);
-    if (heads_.interleaved && name.find(".q_proj.") != std::string::npos) return half_split(t, heads_.heads, name);
-    if (heads_.interleaved && name.find(".k_proj.") != std::string::npos) return half_split(t, heads_.kv_heads, name);
+    if (!layout_.interleaved) return t;
+    if (name.find(".q_proj.") != std::string::npos) return half_split(t, layout_.heads, name);
+    if (name.find(".k_proj.") != std::string::npos) return half_split(t, layout_.kv_heads, name);
     return t;
   }
 
@@ -180,7 +199,7 @@ class GgufCheckpoint : public Checkpoint {
   }
 
   GgufFile file_;
-  GgufHeads heads_;
+  GgufLayout layout_;
   std::map<std::string, std::string> gguf_name_;
 };
 
@@ -190,8 +209,8 @@ std::unique_ptr<Checkpoint> open_hugging_face_checkpoint(const fs::path& folder)
   return std::make_unique<HuggingFaceCheckpoint>(folder);
 }
 
-std::unique_ptr<Checkpoint> open_gguf_checkpoint(const fs::path& file, GgufHeads heads) {
-  return std::make_unique<GgufCheckpoint>(file, heads);
+std::unique_ptr<Checkpoint> open_gguf_checkpoint(const fs::path& file, GgufLayout layout) {
+  return std::make_unique<GgufCheckpoint>(file, std::move(layout));
 }
 
 }  // namespace precis

@@ -244,7 +244,7 @@ TEST(Gguf, RopeScalingByAFactorAlone) {
   keys.real("llama.attention.layer_norm_rms_epsilon", 1e-5F);
   const auto scaling = [&](const GgufKeys& own) {
     write_text(folder / "m.gguf", own.file());
-    return decoder_config_from_gguf(GgufFile(folder / "m.gguf")).rope_scaling;
+    return decoder_config_from_gguf(GgufFile(folder / "m.gguf")).ropes.front().scaling;
   };
   const std::string none = scaling(keys).type;
   for (const char* key : {"llama.rope.scaling.factor", "llama.rope.scale_linear"}) {
@@ -277,8 +277,8 @@ TEST(Models, StrictReadingNamesWhatIsWrong) {
   rewrite(bent);
   EXPECT_CONTAINS(message(), "wrong shape");
   rewrite(tensors);
-  write_tiny_model(folder.path(), {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 2.0}}}});
-  EXPECT_CONTAINS(message(), "yarn");
+  write_tiny_model(folder.path(), {{"rope_scaling", {{"rope_type", "mrope"}, {"factor", 2.0}}}});
+  EXPECT_CONTAINS(message(), "mrope");
   write_tiny_model(folder.path(), {{"model_type", "gpt_neox"}});
   EXPECT_CONTAINS(message(), "gpt_neox");
   write_tiny_model(folder.path(), {{"num_hidden_layers", -1}});

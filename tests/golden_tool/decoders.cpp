@@ -15,15 +15,6 @@ DecoderInput input_of(const Decoder& decoder, const Tensor& ids, const Tensor& p
 
 Tensor counting(const Tensor& ids) { return torch::arange(ids.size(1)).unsqueeze(0).expand_as(ids); }
 
-// An encoder pass uses its mask unchanged, so the window of a windowed decoder is passed as a dense mask.
-std::vector<Tensor> windowed_states(const Decoder& decoder, const Tensor& ids, const Tensor& positions) {
-  const int64_t T = ids.size(1);
-  const Tensor mask =
-      causal_mask_after_past(T, 0, torch::zeros({ids.size(0)}, torch::kLong), decoder.config().window.front());
-  DecoderInput pass{.rows = decoder.embed(ids), .position_ids = positions, .plan = AttentionPlan::dense(mask)};
-  return decoder.hidden_states(pass, decoder.config().layers);
-}
-
 void compare_embeds(const Decoder& decoder, const Json& input, Comparison& compare) {
   const Tensor rows = compare.expected("embeds.input").clone().requires_grad_();
   compare.close("embeds.input", rows, 0);
@@ -52,22 +43,19 @@ void compare_cache(const Decoder& decoder, const Json& input, Comparison& compar
                 1e-4);
 }
 
-}  // namespace
-
-bool run_decoder_case(const std::filesystem::path& folder) {
+// `model`: the folder, or its model.gguf with the same weights.
+bool run_decoder(const std::filesystem::path& folder, const std::filesystem::path& model, const std::string& title) {
   const Json inputs = json_get<Json>(read_json(folder / "case.json"), "inputs", (folder / "case.json").string());
-  Comparison compare(folder.filename().string(), SafetensorsFile(folder / "expected.safetensors").tensors());
-  const auto decoder = load_decoder(folder, "float32");
+  Comparison compare(title, SafetensorsFile(folder / "expected.safetensors").tensors());
+  const auto decoder = load_decoder(model, "float32");
   {
     const at::NoGradGuard no_gradient;
     const Tensor ids = tensor_of(inputs.at("full").at("ids")),
                  positions = tensor_of(inputs.at("full").at("position_ids"));
     const Tensor real = tensor_of(inputs.at("full").at("attention_mask")).unsqueeze(2);
     const Tensor last = decoder->hidden(input_of(*decoder, ids, positions));
-    const bool windowed = decoder->config().window.front() > 0;
-    const auto states = windowed ? windowed_states(*decoder, ids, positions)
-                                 : decoder->hidden_states({.rows = decoder->embed(ids), .position_ids = positions},
-                                                          decoder->config().layers);
+    const auto states =
+        decoder->hidden_states({.rows = decoder->embed(ids), .position_ids = positions}, decoder->config().layers);
     compare.close("full.logits", decoder->logits(last) * real, 1e-4);
     for (size_t k = 0; k < states.size(); ++k) compare.close(cat("full.hidden.", k), states[k] * real, 1e-4);
     compare_cache(*decoder, inputs.at("cache"), compare);
@@ -95,6 +83,15 @@ bool run_decoder_case(const std::filesystem::path& folder) {
   compare_embeds(*decoder, inputs.at("embeds"), compare);
   compare.finish();
   return compare.passed();
+}
+
+}  // namespace
+
+bool run_decoder_case(const std::filesystem::path& folder) {
+  const std::string name = folder.filename().string();
+  const bool passed = run_decoder(folder, folder, name);
+  const std::filesystem::path gguf = folder / "model.gguf";
+  return (!std::filesystem::exists(gguf) || run_decoder(folder, gguf, name + " (GGUF)")) && passed;
 }
 
 }  // namespace precis::golden

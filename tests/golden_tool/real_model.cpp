@@ -106,8 +106,7 @@ bool run_real_model(const std::filesystem::path& folder, const std::string& mode
   Comparison compare(folder.filename().string(), {});
   for (const Json& prompt : json.at("prompts")) compare_prompt(*decoder, *tokenizer, prompt, compare);
   const GgufFile file(model);
-  const auto checkpoint = open_gguf_checkpoint(
-      model, {decoder->config().heads, decoder->config().kv_heads, decoder->config().family == "llama"});
+  const auto checkpoint = open_gguf_checkpoint(model, gguf_layout(decoder->config()));
   for (const Json& tensor : json.at("tensors")) compare_tensor(file, *checkpoint, tensor, compare);
   return compare.passed();
 }

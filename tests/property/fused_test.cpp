@@ -49,7 +49,7 @@ TEST(Reference, Rope) {
   for (const auto dtype : {torch::kFloat, torch::kDouble}) {  // double: the GPU's path, with LibTorch's operations
     const Tensor x = torch::randn({2, 5, 3, 8}, dtype).transpose(1, 2).requires_grad_(),
                  positions = torch::tensor({{0, 1, 2, 9, 4}, {7, 7, 8, 100, 3}});
-    const RopeTable table = rope_table(positions, rope_frequencies(8, 1e4, {}), dtype);
+    const RopeTable table = rope_table(positions, rope_frequencies({.dims = 8}), dtype);
     expect_matches_reference([&] { return apply_rope(x, table); }, [&] { return reference_rope(x, table); }, {x}, 1e-5);
   }
 }
@@ -68,7 +68,7 @@ TEST(Reference, RowsInBfloat16) {
   const auto bf16 = [](const Tensor& t) { return t.to(torch::kBFloat16).detach().requires_grad_(); };
   const Tensor x = bf16(torch::randn({3, 2, 5, 66})), w = (torch::rand({66}) + 0.5).to(torch::kBFloat16);
   const Tensor positions = torch::tensor({{0, 1, 2, 9, 400}});
-  const RopeTable table = rope_table(positions, rope_frequencies(66, 1e4, {}), torch::kBFloat16);
+  const RopeTable table = rope_table(positions, rope_frequencies({.dims = 66}), torch::kBFloat16);
   const auto expect = [&x](const auto& fast, const auto& slow) {
     const Tensor a = fast(), b = slow(), up = torch::randn_like(a);
     const Tensor ga = torch::autograd::grad({a}, {x}, {up})[0], gb = torch::autograd::grad({b}, {x}, {up})[0];

@@ -13,12 +13,17 @@ struct Family {
   std::string name;
   Json changes;
   std::vector<std::string> extra;  // tensors of a layer that Llama lacks
+  bool golden = false;             // the decoder of the golden case of this name
 };
 
 std::ostream& operator<<(std::ostream& out, const Family& family) { return out << family.name; }
 
 std::shared_ptr<const Decoder> decoder_of(const Family& family, const std::string& dtype = "float32",
                                           const std::string& decode_dtype = "same") {
+  if (family.golden) {
+    const auto path = std::filesystem::path(PRECIS_SOURCE_DIR) / "tests" / "golden" / family.name;
+    return load_decoder(path, dtype, "cpu", decode_dtype);
+  }
   const TemporaryFolder folder;
   write_tiny_model(folder.path(), family.changes);
   TensorMap tensors;
@@ -49,7 +54,8 @@ DecoderInput prompts(const Decoder& decoder) {
 std::vector<Tensor> logits_of(const Decoder& decoder, bool by_rows, int64_t steps) {
   const at::NoGradGuard no_gradient;
   const DecoderInput input = prompts(decoder);
-  KvCache cache(2, 3, 2, 13 + steps, 8, torch::TensorOptions().dtype(decoder.dtype()));
+  const DecoderConfig& c = decoder.config();
+  KvCache cache(c.layers, 3, c.kv_heads, 13 + steps, c.head_dim, torch::TensorOptions().dtype(decoder.dtype()));
   decoder.hidden(input, &cache);
   RowDecoder rows(*decoder.row_weights(), cache);
   std::vector<Tensor> out;
@@ -82,6 +88,14 @@ const std::vector<Family>& families() {
       {"mistral", {{"model_type", "mistral"}, {"sliding_window", 6}}, {}},
       {"qwen2", {{"model_type", "qwen2"}}, {"q_proj.bias", "k_proj.bias", "v_proj.bias"}},
       {"qwen3", {{"model_type", "qwen3"}}, {"q_norm.weight", "k_norm.weight"}},
+      {"gemma3", {}, {}, true},
+      {"gemma3_by_layer_type", {}, {}, true},
+      {"phi3", {}, {}, true},
+      {"olmo2", {}, {}, true},
+      {"smollm3", {}, {}, true},
+      {"smollm3_listed", {}, {}, true},
+      {"qwen2_windows", {}, {}, true},
+      {"qwen3_yarn_scaled", {}, {}, true},
   };
   return all;
 }

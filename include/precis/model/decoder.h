@@ -1,5 +1,5 @@
-// The frozen decoder: Llama, Mistral, Qwen2 and Qwen3 (methods.md section 1). Its weights are stored once and are
-// not module parameters, so no optimiser can change them. A LoRA set passed to a pass turns it into the encoder.
+// The frozen decoder of every family in docs/models.md (methods.md section 1). Its weights are stored once and are not
+// module parameters, so no optimiser can change them. A LoRA set passed to a pass turns it into the encoder.
 #pragma once
 
 #include <filesystem>
@@ -67,6 +67,7 @@ class Decoder {
   const std::string& fingerprint() const { return fingerprint_; }  // of the checkpoint's bytes
   const Tensor& embedding_table() const { return embedding_; }     // [V, D]
   const Tensor& classifier() const { return classifier_; }         // [V, D]; the embedding table where tied
+  double embedding_scale() const { return embedding_scale_; }      // of the table's rows where they are embedded
   std::vector<LoraTarget> linear_shapes() const;                   // every linear that LoRA can adapt
 
   Tensor embed(const Tensor& ids) const;  // int64 [...] to [..., D]
@@ -77,6 +78,10 @@ class Decoder {
 
   // Throws Error for a position beyond max_positions, if they are on the CPU. `run` does so too.
   void check_positions(const Tensor& position_ids) const;
+
+  // The first position of which longrope changes the frequencies of a whole context; nullopt for other decoders. Keys
+  // that are kept (a past, a memory, a cache) have those of shorter contexts.
+  std::optional<int64_t> frequency_change() const;
 
   // The same for a single output.
   Tensor hidden(const DecoderInput& input, KvCache* cache = nullptr) const { return run(input, {}, cache).rows; }
@@ -92,14 +97,15 @@ class Decoder {
   // Weights for RowDecoder; nullptr if it is not available (on a GPU).
   const RowWeights* row_weights() const { return row_weights_.get(); }
 
-  // Keys [B, K, M, d], already rotated or not, rotated by `by` positions (int64 [B, M] or [B, 1], may be negative).
-  Tensor rotate_keys(const Tensor& keys, const Tensor& by) const;
+  // A layer's keys [B, K, M, d] moved by `by` positions (int64 [B, M] or [B, 1], may be negative).
+  Tensor rotate_keys(int64_t layer, const Tensor& keys, const Tensor& by) const;
 
  private:
   explicit Decoder(DecoderConfig config);
 
   struct Layer {
-    Tensor input_norm, post_norm, q_norm, k_norm;
+    Tensor attention_in, attention_out, mlp_in, mlp_out;  // weights of the norms; undefined: none there
+    Tensor q_norm, k_norm;
     Tensor qkv, qkv_bias, o, o_bias, gate_up, gate_up_bias, down, down_bias;
   };
   struct Heads {
@@ -109,19 +115,22 @@ class Decoder {
 
   std::shared_ptr<const RowWeights> make_row_weights(at::ScalarType dtype) const;
   void load_layer(int64_t index, const Checkpoint& checkpoint, std::set<std::string>& used, WeightPool& pool);
-  Heads project(int64_t layer, const Tensor& x, const RopeTable& rope, const Adapters& adapters) const;
+  Heads project(int64_t layer, const Tensor& x, const RopeTable* rope, const Adapters& adapters) const;
   // `into`: destination of the layer's rows; without gradients only.
   Tensor finish_layer(int64_t layer, const Tensor& residual, const Tensor& attended, const Adapters& adapters,
                       const Tensor& into) const;
   Tensor norm(const Tensor& x, const Tensor& weight) const;
-  LinearInput normed(const Tensor& x, const Tensor& weight) const;  // input of a linear after a norm
-  RopeTable rope(const Tensor& position_ids) const;
+  LinearInput normed(const Tensor& x, const Tensor& weight) const;  // input of a linear after a norm, if there is one
+  std::vector<RopeTable> rope(const DecoderInput& input) const;     // of each of config().ropes
+  void check_kept_keys(const Tensor& position_ids) const;
 
   DecoderConfig config_;
   at::ScalarType dtype_;
   at::Device device_;
   std::string fingerprint_;
-  Tensor embedding_, classifier_, final_norm_, rope_frequencies_;
+  double embedding_scale_ = 1;  // rounded to dtype()
+  Tensor embedding_, classifier_, final_norm_;
+  std::vector<RopeFrequencies> rope_frequencies_;
   std::vector<Layer> layers_;
   std::shared_ptr<const RowWeights> row_weights_;
 };

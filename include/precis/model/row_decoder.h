@@ -13,14 +13,16 @@ namespace precis {
 // A decoder's weights, prepared for products with few rows.
 struct RowWeights {
   struct Layer {
-    Tensor input_norm, post_norm, q_norm, k_norm;  // fp32; the last two undefined without q/k norm
+    Tensor attention_in, attention_out, mlp_in, mlp_out, q_norm, k_norm;  // fp32; undefined: no norm there
     RowWeight qkv, o, gate_up, down;
   };
   DecoderConfig config;
   std::vector<Layer> layers;
-  Tensor embedding;                     // [V, D]
-  RowWeight classifier;                 // [V, D]
-  Tensor final_norm, rope_frequencies;  // fp32
+  Tensor embedding;      // [V, D]
+  RowWeight classifier;  // [V, D]
+  Tensor final_norm;     // fp32
+  std::vector<RopeFrequencies> rope_frequencies;
+  float embedding_scale = 1;
 };
 
 class RowDecoder {
@@ -33,14 +35,21 @@ class RowDecoder {
   const Tensor& next(const Tensor& ids, const Tensor& positions);
 
  private:
-  void set_rotation(const int64_t* positions);
+  // Cosines and sines of one rotary embedding, [B, dims / 2] each.
+  struct Rotation {
+    std::vector<float> cos, sin;
+    int64_t half;
+  };
+  void set_rotations(const int64_t* positions);
+  void add_to_rows(const RowWeight& weight, const float* in, const Tensor& norm);
   void attend(int64_t layer);
   void keep_keys_values(int64_t layer);
 
   const RowWeights& weights_;
   KvCache& cache_;
   int64_t batch_;
-  std::vector<float> x_, normed_, qkv_, attended_, gate_up_, inner_, cos_, sin_, scores_;
+  std::vector<float> x_, normed_, qkv_, attended_, gate_up_, inner_, made_, scores_;
+  std::vector<Rotation> rotations_;
   Tensor logits_;
 };
 

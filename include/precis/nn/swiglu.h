@@ -10,6 +10,9 @@ using at::Tensor;
 // gate_up [..., 2F], gates first; returns [..., F]. The gradient is one tensor, without a concatenation of halves.
 Tensor swiglu(const Tensor& gate_up);
 
+// The same with the tanh approximation of GELU in place of silu, as in Gemma; with LibTorch's operations.
+Tensor geglu(const Tensor& gate_up);
+
 Tensor reference_swiglu(const Tensor& gate_up);  // with LibTorch's differentiable operations
 
 }  // namespace precis

@@ -28,12 +28,24 @@ class Checkpoint {
 // `folder` holds model.safetensors, or model.safetensors.index.json with its shards.
 std::unique_ptr<Checkpoint> open_hugging_face_checkpoint(const std::filesystem::path& folder);
 
-// In files of architecture llama (Llama and Mistral), llama.cpp stores the rows of q and k for RoPE on interleaved
-// pairs; they are reordered to Hugging Face's half-split order here.
-struct GgufHeads {
-  int64_t heads, kv_heads;
-  bool interleaved;
+// Where a layer's RMSNorms stand, by Hugging Face's names; "": none there.
+struct NormNames {
+  std::string attention_in, attention_out, mlp_in, mlp_out;  // before and after attention and feed-forward
 };
-std::unique_ptr<Checkpoint> open_gguf_checkpoint(const std::filesystem::path& file, GgufHeads heads);
+inline const NormNames pre_norms = {"input_layernorm", "", "post_attention_layernorm", ""};
+inline const NormNames post_norms = {"", "post_attention_layernorm", "", "post_feedforward_layernorm"};
+inline const NormNames pre_and_post_norms = {"input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm",
+                                             "post_feedforward_layernorm"};
+
+// How a decoder's tensors are stored in a GGUF file.
+struct GgufLayout {
+  int64_t heads, kv_heads;
+  // llama.cpp rotates interleaved pairs in some architectures (llama, which includes Mistral, and smollm3). The rows of
+  // q and k are reordered to Hugging Face's half-split order here.
+  bool interleaved = false;
+  bool fused_gate_up = false;  // ffn_up holds gate and up
+  NormNames norms = pre_norms;
+};
+std::unique_ptr<Checkpoint> open_gguf_checkpoint(const std::filesystem::path& file, GgufLayout layout);
 
 }  // namespace precis
