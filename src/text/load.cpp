@@ -3,8 +3,8 @@
 #include "bpe.h"
 #include "precis/core/error.h"
 #include "precis/core/file.h"
-#include "precis/core/gguf.h"
 #include "precis/core/strings.h"
+#include "readers.h"
 #include "sentencepiece.h"
 
 namespace precis {
@@ -176,65 +176,6 @@ TokenizerPointer load_model_file(const fs::path& path) {
   auto tokenizer =
       protobuf ? make_sentencepiece(file.view(), path.string()) : load_tiktoken(file.view(), path.string());
   read_neighbours(path.parent_path(), *tokenizer);
-  return tokenizer;
-}
-
-TokenizerPointer load_gguf_tokenizer(const fs::path& path) {
-  const GgufFile file(path);
-  if (const std::string& model = file.text("tokenizer.ggml.model"); model != "gpt2") {
-    throw Error({.what = "unsupported tokenizer inside a GGUF file",
-                 .where = path.string(),
-                 .expected = "gpt2 (byte-level BPE)",
-                 .found = model,
-                 .hint = "set tokenizer.path to the original tokenizer file"});
-  }
-  if (!file.has("tokenizer.ggml.pre")) {
-    throw Error({.what = "the file does not name its pre-tokenizer",
-                 .where = path.string(),
-                 .expected = "tokenizer.ggml.pre",
-                 .hint = "an old conversion: convert the model again, or set tokenizer.path to its tokenizer.json"});
-  }
-  const std::string& pre = file.text("tokenizer.ggml.pre");
-  const bool llama3 = pre == "llama-bpe" || pre == "llama3" || pre == "llama-v3";
-  BpeDefinition definition;
-  definition.pre_tokenizer = named_pretokenizer(pre, path.string());
-  definition.tokens = file.texts("tokenizer.ggml.tokens");
-  std::vector<int64_t> types(definition.tokens.size(), 1);
-  if (file.has("tokenizer.ggml.token_type")) types = file.integers("tokenizer.ggml.token_type");
-  if (types.size() != definition.tokens.size()) {
-    throw Error({.what = "token_type and tokens differ in length",
-                 .where = path.string(),
-                 .expected = cat(definition.tokens.size()),
-                 .found = cat(types.size())});
-  }
-  constexpr int64_t control = 3, user_defined = 4, unused = 5;
-  for (size_t id = 0; id < types.size(); ++id) {
-    std::string& token = definition.tokens[id];
-    if (types[id] == control || types[id] == user_defined) {
-      definition.specials.push_back({token, static_cast<int64_t>(id), types[id] == control});
-    } else if (types[id] == unused && !is_printable_byte_text(token)) {
-      token.clear();
-    } else {
-      token = bytes_of_printable(token, path.string());
-    }
-  }
-  definition.merges = parse_merges(file.texts("tokenizer.ggml.merges"), path.string());
-  definition.whole_piece_first = llama3;
-  auto tokenizer = std::make_unique<BpeTokenizer>(std::move(definition), path.string());
-  const auto id = [&](const char* key) { return file.has(key) ? file.integer(key) : -1; };
-  tokenizer->bos_id = id("tokenizer.ggml.bos_token_id");
-  tokenizer->eos_id = id("tokenizer.ggml.eos_token_id");
-  tokenizer->pad_id = id("tokenizer.ggml.padding_token_id");
-  tokenizer->adds_bos = file.boolean("tokenizer.ggml.add_bos_token", llama3);
-  if (tokenizer->eos_id >= 0) tokenizer->end_ids = {tokenizer->eos_id};
-  for (const char* key : {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {  // of a turn, of a message
-    if (const int64_t end = id(key); end >= 0 && end != tokenizer->eos_id) tokenizer->end_ids.push_back(end);
-  }
-  const auto end_of_text = tokenizer->special_tokens().find("<|endoftext|>");
-  auto& ends = tokenizer->end_ids;
-  if (end_of_text != tokenizer->special_tokens().end() &&
-      std::find(ends.begin(), ends.end(), end_of_text->second) == ends.end())
-    ends.push_back(end_of_text->second);
   return tokenizer;
 }
 
