@@ -90,10 +90,10 @@ UnpackedFile::UnpackedFile(const fs::path& path) : state_(std::make_unique<State
   s.reader = archive_read_new();
   if (s.file == nullptr || s.reader == nullptr)
     throw Error({.what = "cannot open the file", .where = path.string()}, Error::Kind::resources);
-  const std::string name = path.filename().string();
+  const std::string name = lower_case(path.filename().string());
   if (ends_with_any(name, {".gz", ".tgz"}) && !is_empty && gzdirect(s.file) == 1)
     throw Error({.what = "corrupt gzip data", .where = path.string(), .found = "no gzip header"});
-  s.is_archive = name.find(".tar") != std::string::npos || ends_with_any(name, {".tgz", ".txz", ".tzst"});
+  s.is_archive = ends_with_any(name, {".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".tgz", ".txz", ".tzst"});
   archive_read_support_filter_xz(s.reader);
   archive_read_support_filter_zstd(s.reader);
   if (s.is_archive) {
@@ -107,6 +107,8 @@ UnpackedFile::UnpackedFile(const fs::path& path) : state_(std::make_unique<State
 }
 
 UnpackedFile::~UnpackedFile() = default;
+
+bool UnpackedFile::is_archive() const { return state_->is_archive; }
 
 bool UnpackedFile::next_member() {
   State& s = *state_;
@@ -124,7 +126,7 @@ bool UnpackedFile::next_member() {
     if (s.is_archive && archive_entry_filetype(entry) != AE_IFREG) continue;
     s.opened = true;
     if (s.is_archive) member_ = archive_entry_pathname(entry);
-    if (s.is_archive && ends_with_any(member_, {".gz", ".xz", ".zst"})) s.open_inner();
+    if (s.is_archive && ends_with_any(lower_case(member_), {".gz", ".xz", ".zst"})) s.open_inner();
     return true;
   }
 }

@@ -17,6 +17,7 @@ namespace {
 enum class Kind { unknown, text, lines, archive };
 
 Kind kind_of(std::string name) {
+  name = lower_case(std::move(name));
   if (ends_with_any(name, {".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".tgz", ".txz", ".tzst"})) return Kind::archive;
   for (const std::string_view packed : {".gz", ".xz", ".zst"}) {
     if (name.ends_with(packed)) name.resize(name.size() - packed.size());
@@ -125,10 +126,22 @@ bool CorpusReader::open_next() {
       begun_ = member_ended_ = false;
       buffer_.clear();
       read_ = 0;
-      return in_member_ = true;
+      in_member_ = true;
+      skip_byte_order_mark();
+      return true;
     }
     if (!in_archive) fail_unknown(file.string());  // other members of an archive are skipped
   }
+}
+
+void CorpusReader::skip_byte_order_mark() {
+  fill();
+  if (buffer_.starts_with("\xEF\xBB\xBF")) read_ = 3;
+  if (buffer_.starts_with("\xFF\xFE") || buffer_.starts_with("\xFE\xFF"))
+    throw Error({.what = "not valid UTF-8",
+                 .where = where(),
+                 .found = "UTF-16 with a byte order mark",
+                 .hint = "convert it: iconv -f UTF-16 -t UTF-8"});
 }
 
 bool CorpusReader::fill() {

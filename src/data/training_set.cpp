@@ -88,7 +88,7 @@ std::shared_ptr<const TrainingSet> open_training_set(const std::vector<std::stri
   for (const auto& path : paths) {
     if (std::filesystem::is_directory(path)) folders.push_back(path);
   }
-  if (folders.empty()) return std::make_shared<PassageSet>(read_qa(paths), tokenizer, data, with_bos);
+  if (folders.empty()) return std::make_shared<PassageSet>(read_qa(paths, data), tokenizer, data, with_bos);
   if (folders.size() != paths.size()) {
     throw Error({.what = "a stage cannot mix prepared corpora and question-answering files",
                  .where = "data.train",

@@ -90,6 +90,15 @@ TEST(Corpus, FollowsLinkedFoldersOnceAndUnpacksMembersOfAnArchive) {
   EXPECT_CONTAINS(error_of([&] { texts({folder / "q.tar"}); }), "q.tar");
 }
 
+TEST(Corpus, ByteOrderMarksAndExtensionsInCapitalsAreRead) {
+  const TemporaryFolder folder;
+  write_text(folder / "A.TXT", "\xEF\xBB\xBFtext");
+  write_text(folder / "b.JSONL", "\xEF\xBB\xBF{\"text\": \"line\"}\r\n");
+  EXPECT_EQ(texts({folder.path()}), (std::vector<std::string>{"text", "line"}));
+  write_text(folder / "c.txt", std::string("\xFF\xFEx\0", 4));
+  EXPECT_CONTAINS(error_of([&] { texts({folder / "c.txt"}); }), "UTF-16");
+}
+
 TEST(Corpus, ErrorsNameTheFile) {
   const TemporaryFolder folder;
   const auto expect = [&](const std::string& name, const std::string& content, const std::string& pattern) {

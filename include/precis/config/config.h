@@ -30,16 +30,33 @@ struct TokenizerConfig {
   }
 };
 
+// Where a row of a data file has what a question needs: dotted paths into the row, or templates over several.
+struct FieldsConfig {
+  std::string context = "context", question = "question", answers = "answers", id = "id", options = "options";
+  template <class V>
+  void visit(V& v) {
+    v("context", context, "path of the context, or a template such as {title}\\n{text}");
+    v("question", question, "path of the question, or of a list of questions about the row's context; or a template");
+    v("answers", answers, "path of the gold answers: a text, a list, or an object with them in text");
+    v("id", id, "path of the question's id; without one, file and line");
+    v("options", options, "path of the options of multiple-choice questions; answers may then be letters or indices");
+  }
+};
+
 struct DataConfig {
   std::vector<std::string> train, eval;
+  FieldsConfig fields;
+  bool skip_bad = false;
   std::string context_template = "{context}",
               query_template = "\nQuestion: {question}\nAnswer:", answer_template = " {answer}", answer_end = "eos";
   int64_t questions_per_context = 3, max_context_tokens = 512, min_context_tokens = 0, max_task_tokens = 128,
           continuation_tokens = 64;
   template <class V>
   void visit(V& v) {
-    v("train", train, "training sets: SQuAD JSON, MRQA jsonl(.gz), or folders made by precis prepare");
+    v("train", train, "training sets: SQuAD JSON, MRQA jsonl, rows of JSON, CSV or TSV, or folders of precis prepare");
     v("eval", eval, "evaluation sets in the same formats; contexts of a prepared corpus are evenly spaced");
+    v("fields", fields, "where rows that are not in a format of their own have context, question and answers");
+    v("skip_bad", skip_bad, "leave out rows that cannot be read, with a warning that counts and names them");
     v("context_template", context_template, "template of the compressed text");
     v("query_template", query_template, "template of the text after the memory");
     v("answer_template", answer_template, "template of the supervised answer");
@@ -179,9 +196,10 @@ struct PromptConfig {
 };
 
 struct EvalConfig {
-  std::vector<std::string> compressors, tasks = {"qa"}, references = {"full", "none", "truncate"}, options;
-  int64_t limit = 0, batch = 8, max_new_tokens = 24, truncate_ratio = 0, bootstrap_samples = 1000,
-          segments_at_once = 16;
+  std::vector<std::string> compressors, tasks = {"qa"}, metrics = {"em", "f1", "contains"},
+                                        references = {"full", "none", "truncate"}, options, in_domain;
+  int64_t limit = 0, batch = 8, max_new_tokens = 24, max_context_tokens = 0, truncate_ratio = 0,
+          bootstrap_samples = 1000, segments_at_once = 16;
   std::string answer_cut = "newline", checkpoint;
   double target_em = 0;
   PromptConfig prompt;
@@ -191,6 +209,11 @@ struct EvalConfig {
     v("checkpoint", checkpoint,
       "last, best (of train.keep_best) or a step of each run in eval.compressors; empty: its export");
     v("tasks", tasks, "evaluation tasks", one_of({"qa", "choice", "continuation", "autoencoding", "reconstruction"}));
+    v("metrics", metrics, "metrics of the qa task, the main one first",
+      one_of({"em", "f1", "contains", "accuracy", "rouge_1", "rouge_l", "bleu", "match_all", "match_part",
+              "longbench_rouge", "classification", "retrieval", "count", "code_sim"}));
+    v("in_domain", in_domain,
+      "names of the in-domain sets, for averages over several sets; empty: the sets that data.train has");
     v("options", options, "choice task: options for questions without their own, e.g. yes,no");
     v("references", references,
       "rows without training: full (the whole context), none, truncate and truncate-first (its last or first tokens), "
@@ -201,11 +224,15 @@ struct EvalConfig {
       "compress longer contexts in parts of this many segments, in bounded memory; the result is the same",
       at_least(1));
     v("max_new_tokens", max_new_tokens, "maximum answer length in tokens", at_least(1));
+    v("max_context_tokens", max_context_tokens,
+      "longer contexts lose their middle, as in LongBench; 0: contexts are never cut", at_least(0));
     v("truncate_ratio", truncate_ratio, "references keep 1 in this many tokens; 0: each ratio of the compressors",
       at_least(0));
     v("bootstrap_samples", bootstrap_samples, "bootstrap resamples of the contexts for the 95 % intervals",
       at_least(10));
-    v("answer_cut", answer_cut, "end of a generated answer", one_of({"newline", "sentence"}));
+    v("answer_cut", answer_cut,
+      "end of a generated answer: a newline, also a full stop, the end of its first line with text, or none",
+      one_of({"newline", "sentence", "line", "none"}));
     v("target_em", target_em, "exit with status 1 if the first compressor's exact match is below this many percent",
       between(0, 100));
     v("prompt", prompt, "prompt for the references");

@@ -18,7 +18,8 @@ std::string cat(const Parts&... parts) {
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 std::vector<std::string> split(std::string_view text, char separator);
-std::string trim(std::string_view text);  // without ASCII white space at both ends
+std::string trim(std::string_view text);   // without ASCII white space at both ends
+std::string lower_case(std::string text);  // of ASCII letters
 bool ends_with_any(std::string_view text, const std::vector<std::string_view>& endings);
 
 // `text` with every `from` replaced by `to`; inserted text is not searched again.

@@ -14,9 +14,10 @@ class UnpackedFile {
   explicit UnpackedFile(const std::filesystem::path& path);  // throws Error if it cannot be read
   ~UnpackedFile();
 
-  // Moves to the next member; false at the end. A tar archive (".tar", ".tgz", ".txz" or ".tzst" in its name) has its
-  // regular files as members, any other file has itself.
+  // Moves to the next member; false at the end. A tar archive (by the end of its name: .tar, .tar.gz, .tar.xz,
+  // .tar.zst, .tgz, .txz, .tzst) has its regular files as members, any other file has itself.
   bool next_member();
+  bool is_archive() const;
   const std::string& member() const { return member_; }  // its name in the archive; else the file's own name
 
   // Fills the buffer with the member's next bytes and returns their number; 0 at its end. Throws Error on corrupt data.

@@ -41,6 +41,7 @@ class CorpusReader {
  private:
   bool fill();  // reads more of the member; false at its end
   bool open_next();
+  void skip_byte_order_mark();
   TextPiece take_text(size_t bytes, bool ends);
   std::optional<TextPiece> next_of_text();
   std::optional<TextPiece> next_of_lines();

@@ -1,0 +1,58 @@
+// Every configuration of configs/data on a few rows in its data set's format.
+#include <gtest/gtest.h>
+
+#include "precis/compress/compressor.h"
+#include "precis/config/schema.h"
+#include "precis/data/qa.h"
+#include "support.h"
+
+namespace precis {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Sample {
+  std::string config, row, context, question, answer;
+};
+
+// Rows as the data sets have them, shortened.
+const Sample samples[] = {
+    {"pwc", R"({"input": "A text.", "prompt": "Rephrase it.", "answer": "It is a text."})", "A text.", "Rephrase it.",
+     "It is a text."},
+    {"arxivqa", R"({"context": "An abstract.", "question": "What is it?", "answer": "an abstract"})", "An abstract.",
+     "What is it?", "an abstract"},
+    {"hotpotqa",
+     R"([{"_id": "5a", "question": "q?", "answer": "yes", "type": "bridge", "supporting_facts": [["T", 0]],
+          "context": [["T", ["One.", " Two."]], ["U", ["Three."]]]}])",
+     "T\nOne. Two.\nU\nThree.", "q?", "yes"},
+    {"narrativeqa",
+     R"({"document": {"id": "d", "summary": {"text": "S.", "tokens": ["S"]}, "text": "Long."},)"
+     R"( "question": {"text": "q?", "tokens": ["q"]}, "answers": [{"text": "a", "tokens": ["a"]}, {"text": "b"}]})",
+     "S.", "q?", "a"}};
+
+TEST(DataConfigs, ReadTheirDataSets) {
+  const auto methods = CompressorRegistry::built_in().methods();
+  const testing::TemporaryFolder folder;
+  for (const auto& sample : samples) {
+    const Config config = read_config(PRECIS_SOURCE_DIR "/configs/data/" + sample.config + ".json", methods);
+    const fs::path file = folder / fs::path(config.data.eval.at(0)).filename().string();
+    testing::write_text(file, sample.row + "\n");
+    const auto passages = read_qa(file, config.data);
+    EXPECT_EQ(passages.at(0).context, sample.context) << sample.config;
+    EXPECT_EQ(passages.at(0).questions.at(0).text, sample.question) << sample.config;
+    EXPECT_EQ(passages.at(0).questions.at(0).answers.at(0), sample.answer) << sample.config;
+  }
+}
+
+TEST(DataConfigs, OfMrqaNameItsFiles) {
+  const auto methods = CompressorRegistry::built_in().methods();
+  for (const char* name :
+       {"bioasq", "drop", "duorc", "newsqa", "race", "relation-extraction", "searchqa", "textbookqa", "triviaqa"}) {
+    const Config config = read_config(std::string(PRECIS_SOURCE_DIR "/configs/data/") + name + ".json", methods);
+    EXPECT_CONTAINS(config.data.eval.at(0), "data/mrqa/dev/");
+    EXPECT_FALSE(set_name(config.data.eval.at(0)).empty());
+  }
+}
+
+}  // namespace
+}  // namespace precis
