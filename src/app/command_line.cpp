@@ -55,17 +55,23 @@ CLI::App& CommandLine::add(const std::string& name, const std::string& about, st
 CLI::App& CommandLine::add_configured(const std::string& name, const std::string& about,
                                       std::function<void(const Config&)> action) {
   CLI::App& command = add(name, about, [this, action = std::move(action)] {
-    const Config config = resolve_config(layers(), registry_.methods());
+    const Config config = this->config();
     print_config_ ? void(std::printf("%s\n", to_json(config).dump(2).c_str())) : action(config);
   });
-  command.add_option("--config", config_file_, "configuration file (JSON with // comments)");
-  command.add_option("overrides", overrides_, "key=value settings, which override the file");
+  take_configuration(command);
   command.add_flag("--print-config", print_config_, "print the resolved configuration and exit");
   command.add_flag("--print-schema", print_schema_, "print the configuration's JSON Schema and exit");
   command.add_flag("--json", json_, "print results as JSON lines");
   command.add_flag("--quiet", quiet_, "log warnings and errors only");
   return command;
 }
+
+void CommandLine::take_configuration(CLI::App& command) {
+  command.add_option("--config", config_file_, "configuration file (JSON with // comments)");
+  command.add_option("overrides", overrides_, "key=value settings, which override the file");
+}
+
+Config CommandLine::config() const { return resolve_config(layers(), registry_.methods()); }
 
 std::vector<ConfigLayer> CommandLine::layers() const {
   for (const auto& text : overrides_) {

@@ -22,8 +22,12 @@ class CommandLine {
   CLI::App& add_configured(const std::string& name, const std::string& about,
                            std::function<void(const Config&)> action);
 
+  // The options of the configuration alone, for commands that read a part of it.
+  void take_configuration(CLI::App& command);
+
   const CompressorRegistry& registry() const { return registry_; }
   std::vector<ConfigLayer> layers() const;  // the configuration on the command line
+  Config config() const;
   bool json() const { return json_; }
 
  private:
@@ -38,11 +42,11 @@ class CommandLine {
   bool print_config_ = false, print_schema_ = false, print_docs_ = false, json_ = false, quiet_ = false;
 };
 
-void add_training_commands(CommandLine& line);    // train, sweep, prepare, pretrain, train-tokenizer
-void add_comparing_commands(CommandLine& line);   // eval, score, bench, inspect
+void add_training_commands(CommandLine& line);    // train, prepare, pretrain, train-tokenizer
+void add_comparing_commands(CommandLine& line);   // eval, sweep, bench, score, compare
 void add_using_commands(CommandLine& line);       // compress, generate, serve
 void add_converting_commands(CommandLine& line);  // import, export
-void add_tool_commands(CommandLine& line);        // synth, tokenize
+void add_tool_commands(CommandLine& line);        // inspect, tokenize, synth
 
 // Options that several commands have.
 void add_run_options(CLI::App& command, RunOptions& options);

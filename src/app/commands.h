@@ -7,6 +7,9 @@
 #include "precis/compress/compressor.h"
 #include "precis/config/schema.h"
 #include "precis/data/prepared.h"
+#include "precis/data/ruler.h"
+#include "precis/data/synth.h"
+#include "precis/eval/compare.h"
 #include "precis/model/generate.h"
 #include "precis/serve/server.h"
 #include "precis/train/pretrain.h"
@@ -24,7 +27,22 @@ int run_command_line(std::vector<std::string> words, const CompressorRegistry& r
 
 void run_train(const Config& config, const CompressorRegistry& registry, bool json);
 void run_eval(const Config& config, const CompressorRegistry& registry, bool json);
-void run_score(const std::string& dataset, const std::string& predictions);
+
+struct ScoreCommand {
+  std::string dataset, predictions;
+  std::vector<std::string> metrics;  // empty: exact match and F1
+  bool json = false;                 // the result is a JSON line in any case
+};
+void run_score(const ScoreCommand& command, const DataConfig& data);
+
+struct CompareCommand {
+  std::vector<std::string> reports;
+  CompareOptions options;
+  std::string format = "markdown";
+  bool json = false;
+};
+void run_compare(const CompareCommand& command);
+
 void run_tokenize(const std::string& tokenizer, bool decode, bool special);
 void run_inspect(const std::string& path, bool json);
 
@@ -44,6 +62,13 @@ void run_plan(const Config& config, const CompressorRegistry& registry);  // tra
 // `list`: print the plan only.
 void run_sweep_command(const std::vector<ConfigLayer>& layers, bool list, bool json,
                        const CompressorRegistry& registry);
+
+struct SynthCommand {
+  SynthOptions passages;
+  RulerOptions ruler;  // kind, count and seed are those of `passages`
+  std::string out, tokenizer;
+};
+void run_synth(const SynthCommand& command);
 
 struct PrepareCommand {
   PrepareOptions options;

@@ -1,4 +1,5 @@
 #include "command_line.h"
+#include "precis/eval/answer_metrics.h"
 
 namespace precis {
 namespace {
@@ -32,16 +33,33 @@ void add_bench(CommandLine& line) {
                      "folder for a timeline of each measurement (Chrome's trace format); with --task, a file");
 }
 
-struct ScoreCommand {
-  std::string dataset, predictions;
-};
-
 void add_score(CommandLine& line) {
   auto c = std::make_shared<ScoreCommand>();
-  CLI::App& command = line.add("score", "compute exact match and F1 of a predictions file",
-                               [c] { run_score(c->dataset, c->predictions); });
-  command.add_option("dataset", c->dataset, "SQuAD JSON or MRQA jsonl(.gz)")->required();
+  CLI::App& command = line.add("score", "compute scores of a predictions file: exact match and F1, or those of --metric",
+                               [&line, c] { run_score(*c, line.config().data); });
+  command.add_option("dataset", c->dataset, "data set, as for data.eval")->required();
   command.add_option("predictions", c->predictions, "JSON: question id to text")->required();
+  add_words(command, "--metric", c->metrics, "metrics to compute instead of exact match and F1")
+      ->check(CLI::IsMember(answer_metrics()));
+  command.add_flag("--json", c->json, "print the result as a JSON line, which is the default");
+  line.take_configuration(command);
+}
+
+void add_compare(CommandLine& line) {
+  auto c = std::make_shared<CompareCommand>();
+  CLI::App& command = line.add("compare", "differences between reports over the same questions, with paired intervals",
+                               [c] { run_compare(*c); });
+  add_words(command, "reports", c->reports, "folders of precis eval; each later one is compared with the first")
+      ->required();
+  command.add_option("--row", c->options.row, "row of the later reports; default: rows that the first one has too");
+  command.add_option("--against", c->options.against, "row of the first report; default: the row of the same name");
+  command.add_option("--task", c->options.task, "task to compare; default: all");
+  command.add_option("--measure", c->options.measure, "measure to compare, such as f1_percent; default: all");
+  command.add_option("--samples", c->options.samples, "bootstrap resamples of the contexts")
+      ->check(CLI::Range(10, 1 << 24));
+  command.add_option("--format", c->format, "markdown, latex or csv")
+      ->check(CLI::IsMember({"markdown", "latex", "csv"}));
+  command.add_flag("--json", c->json, "print a JSON line for each comparison");
 }
 
 }  // namespace
@@ -51,6 +69,7 @@ void add_comparing_commands(CommandLine& line) {
   add_sweep(line);
   add_bench(line);
   add_score(line);
+  add_compare(line);
 }
 
 }  // namespace precis

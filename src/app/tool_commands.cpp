@@ -1,8 +1,4 @@
 #include "command_line.h"
-#include "precis/core/file.h"
-#include "precis/core/log.h"
-#include "precis/core/strings.h"
-#include "precis/data/synth.h"
 
 namespace precis {
 namespace {
@@ -35,32 +31,38 @@ void add_tokenize(CommandLine& line) {
   command.add_flag("--special", c->special, "parse special tokens in the text; with --decode: omit them");
 }
 
-struct SynthCommand {
-  std::string out;
-  SynthOptions options;
-};
-
-void run_synth(const SynthCommand& c) {
-  const SynthOptions& o = c.options;
-  write_file_atomically(c.out, [&](std::ostream& stream) { write_synth(stream, o); });
-  log::info(
-      cat(c.out, ": ", o.count, " contexts with ", o.questions, " questions each, split ", o.split, ", seed ", o.seed));
-}
-
 void add_synth(CommandLine& line) {
   auto c = std::make_shared<SynthCommand>();
   CLI::App& command = line.add("synth", "generate a question-answering set in MRQA format", [c] { run_synth(*c); });
+  std::vector<std::string> kinds = {"recall", "yes-no", "icl"};
+  kinds.insert(kinds.end(), ruler_kinds().begin(), ruler_kinds().end());
+  const CLI::Range positive(int64_t{1}, int64_t{100000000});
   command.add_option("--out", c->out, "file to write (.jsonl)")->required();
-  command.add_option("--count", c->options.count, "contexts")
+  command.add_option("--count", c->passages.count, "contexts; RULER's kinds: for each length and depth")
       ->required()
-      ->check(CLI::Range(int64_t{1}, int64_t{100000000}));
-  command.add_option("--seed", c->options.seed, "random seed")->required();
-  command.add_option("--kind", c->options.kind, "recall, yes-no, or icl (labelled demonstrations)")
-      ->check(CLI::IsMember({"recall", "yes-no", "icl"}));
-  command.add_option("--questions", c->options.questions, "questions per context")->check(CLI::Range(1, 3));
-  command.add_option("--entities", c->options.entities, "passages per context")->check(CLI::Range(1, 100));
-  command.add_option("--split", c->options.split, "train or eval, with disjoint invented names")
+      ->check(positive);
+  command.add_option("--seed", c->passages.seed, "random seed")->required();
+  command
+      .add_option("--kind", c->passages.kind,
+                  "recall, yes-no, icl (labelled demonstrations), or after RULER: niah, vt, cwe, fwe, qa")
+      ->check(CLI::IsMember(kinds));
+  command.add_option("--questions", c->passages.questions, "questions per context")->check(CLI::Range(1, 3));
+  command.add_option("--entities", c->passages.entities, "passages per context")->check(CLI::Range(1, 100));
+  command.add_option("--split", c->passages.split, "train or eval, with disjoint invented names")
       ->check(CLI::IsMember({"train", "eval"}));
+  command.add_option("--length", c->ruler.lengths, "RULER's kinds: lengths of contexts, such as 4096,8192")
+      ->delimiter(',')
+      ->check(positive);
+  command.add_option("--depth", c->ruler.depths, "niah, qa: places of the answer in percent, such as 0,50,100")
+      ->delimiter(',')
+      ->check(CLI::Range(0.0, 100.0));
+  command.add_option("--tokenizer", c->tokenizer, "RULER's kinds: measure lengths in its tokens; default: in words");
+  command.add_option("--needles", c->ruler.needles, "niah: needles with different keys")->check(CLI::Range(1, 1000));
+  command.add_option("--values", c->ruler.values, "niah: values of each key, all of them asked")
+      ->check(CLI::Range(1, 100));
+  command.add_option("--hops", c->ruler.hops, "vt: assignments behind the first")->check(CLI::Range(1, 1000));
+  add_words(command, "--haystack", c->ruler.haystack, "niah: text files to hide needles in; default: RULER's noise");
+  command.add_option("--data", c->ruler.data, "qa: data set of passages and questions; default: generated ones");
 }
 
 }  // namespace

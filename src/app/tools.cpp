@@ -1,50 +1,13 @@
 #include <cstdio>
 #include <iostream>
-#include <map>
 
 #include "commands.h"
 #include "precis/core/error.h"
-#include "precis/core/log.h"
+#include "precis/core/json.h"
 #include "precis/core/strings.h"
-#include "precis/data/qa.h"
-#include "precis/eval/metrics.h"
 #include "precis/text/tokenizer.h"
 
 namespace precis {
-
-void run_score(const std::string& dataset, const std::string& predictions_file) {
-  const Json predictions = read_json(predictions_file);
-  if (!predictions.is_object())
-    throw Error({.what = "not a predictions file",
-                 .where = predictions_file,
-                 .expected = "an object: question id to text",
-                 .found = json_kind(predictions)});
-  double exact_match = 0, f1 = 0;
-  int64_t questions = 0, missing = 0;
-  size_t used = 0;
-  for (const auto& passage : read_qa(std::filesystem::path(dataset))) {
-    for (const auto& question : passage.questions) {
-      ++questions;
-      if (!predictions.contains(question.id)) {
-        ++missing;
-        continue;
-      }
-      ++used;
-      const AnswerScore score =
-          score_answer(json_get<std::string>(predictions, question.id, predictions_file), question.answers);
-      exact_match += score.exact_match;
-      f1 += score.f1;
-    }
-  }
-  if (used < predictions.size())
-    log::warn(cat(predictions_file, ": ", predictions.size() - used, " predictions have no question in ", dataset));
-  const double scale = 100.0 / static_cast<double>(questions);
-  std::printf(
-      "%s\n",
-      Json{{"exact_match", exact_match * scale}, {"f1", f1 * scale}, {"questions", questions}, {"missing", missing}}
-          .dump()
-          .c_str());
-}
 
 void run_tokenize(const std::string& path, bool decode, bool special) {
   const auto tokenizer = load_tokenizer(path);

@@ -97,7 +97,12 @@ class Evaluation {
     check_references(config_.eval.references, registry_.names());
     report_.environment = environment_json(config_);
     report_.bootstrap_samples = config_.eval.bootstrap_samples;
-    report_.passages = read_evaluation_set(config_.data.eval, tokenizer_, config_.data, config_.eval.limit);
+    report_.in_domain = config_.eval.in_domain;
+    if (report_.in_domain.empty()) {
+      for (const auto& path : config_.data.train) report_.in_domain.push_back(set_name(path));
+    }
+    report_.passages = read_evaluation_set(config_.data.eval, tokenizer_, config_.data, config_.eval.limit,
+                                           config_.eval.max_context_tokens);
     report_.questions = list_questions(report_.passages, config_.eval.limit);
     // What concerns every row is an error of its own: questions that do not serve a task, a bad folder.
     for (const auto& task : config_.eval.tasks) require_task(task, tokenizer_, config_, report_.questions);

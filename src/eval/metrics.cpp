@@ -6,6 +6,7 @@
 
 #include "precis/core/strings.h"
 #include "precis/text/unicode.h"
+#include "words.h"
 
 namespace precis {
 namespace {
@@ -27,12 +28,10 @@ double token_f1(const std::string& prediction, const std::string& gold) {
 }  // namespace
 
 std::string normalize_answer(const std::string& text) {
-  // Python's \b and str.split(): a combining mark ends a word, and U+001C to U+001F are spaces.
-  static const Regex articles("(?<![\\p{L}\\p{N}_])(a|an|the)(?![\\p{L}\\p{N}_])"),
-      spaces("[\\p{White_Space}\\x{1c}-\\x{1f}]+");
+  static const Regex articles("(?<![\\p{L}\\p{N}_])(a|an|the)(?![\\p{L}\\p{N}_])");  // \b: a mark ends a word
   std::string kept = to_lower(text);
   std::erase_if(kept, [](char c) { return std::ispunct(static_cast<unsigned char>(c)) != 0; });  // ASCII only
-  return trim(spaces.replace_all(articles.replace_all(kept, " "), " "));
+  return join(words_of(articles.replace_all(kept, " ")), " ");
 }
 
 AnswerScore score_answer(const std::string& prediction, const std::vector<std::string>& golds) {
@@ -40,14 +39,17 @@ AnswerScore score_answer(const std::string& prediction, const std::vector<std::s
   const std::string answer = normalize_answer(prediction);
   for (const auto& text : golds) {
     const std::string gold = normalize_answer(text);
-    best.exact_match = std::max(best.exact_match, answer == gold ? 1.0 : 0.0);
-    best.f1 = std::max(best.f1, token_f1(answer, gold));
+    const double same = answer == gold ? 1 : 0;
+    best.exact_match = std::max(best.exact_match, same);
+    best.f1 = std::max(best.f1, text.empty() ? same : token_f1(answer, gold));
   }
   return best;
 }
 
 std::string cut_answer(const std::string& text, const std::string& cut) {
-  std::string answer = trim(text.substr(0, text.find('\n')));
+  if (cut == "none") return trim(text);
+  const std::string whole = cut == "line" ? trim(text) : text;
+  std::string answer = trim(whole.substr(0, whole.find('\n')));
   if (cut == "sentence") answer = trim(answer.substr(0, answer.find('.')));
   return answer;
 }

@@ -3,9 +3,11 @@
 #include <set>
 
 #include "precis/core/file.h"
-#include "precis/core/markdown.h"
 #include "precis/core/strings.h"
 #include "precis/eval/evaluator.h"
+#include "precis/eval/predictions.h"
+#include "precis/eval/report_tables.h"
+#include "report_sets.h"
 
 namespace precis {
 namespace fs = std::filesystem;
@@ -43,9 +45,15 @@ Json task_json(const Report& report, const TaskScores& scores) {
     if (none && full && *none != *full) entry["share_of_gap_percent"] = 100 * (value - *none) / (*full - *none);
     measures[measure.name] = entry;
   }
-  return {{"items", scores.groups.size()},
-          {"contexts", std::set<int64_t>(scores.groups.begin(), scores.groups.end()).size()},
-          {"measures", measures}};
+  Json out = {{"items", scores.groups.size()},
+              {"contexts", std::set<int64_t>(scores.groups.begin(), scores.groups.end()).size()},
+              {"measures", measures}};
+  if (const Json sets = scores_by_set(scores, report.bootstrap_samples); !sets.is_null()) {
+    out["sets"] = sets;
+    out["means"] = means_over_sets(sets, report.in_domain);
+  }
+  if (const Json map = heat_map(scores, report.questions); !map.is_null()) out["heat_map"] = map;
+  return out;
 }
 
 // Median and quartiles.
@@ -112,93 +120,6 @@ Json differences_json(const Report& report) {
   return out;
 }
 
-std::string number(const Json& value, int digits) { return value.is_null() ? "" : fixed(value.get<double>(), digits); }
-std::string with_spread(const Json& value, int digits) {
-  if (value.is_null()) return "";
-  return cat(number(value["median"], digits), " (", number(value["low_quartile"], digits), "–",
-             number(value["high_quartile"], digits), ")");
-}
-
-std::string text_of(const Json& row, const char* key) { return row.at(key).get<std::string>(); }
-
-std::string in_brackets(const Json& score) {
-  return cat("[", number(score["low"], 1), ", ", number(score["high"], 1), "]");
-}
-
-std::string task_table(const Json& report, const std::string& task) {
-  std::vector<std::string> head = {"row", "prompt"};
-  std::vector<std::vector<std::string>> rows;
-  for (const Json& row : report.at("rows")) {
-    if (!row["tasks"].contains(task)) continue;
-    std::vector<std::string> cells = {text_of(row, "name"), text_of(row, "prompt")};
-    for (const auto& [name, score] : row["tasks"][task]["measures"].items()) {
-      if (rows.empty()) head.insert(head.end(), {name + " [95 %]", "share of the gap %"});
-      cells.push_back(cat(number(score["value"], 1), " ", in_brackets(score)));
-      cells.push_back(score.contains("share_of_gap_percent") ? number(score["share_of_gap_percent"], 0) : "");
-    }
-    rows.push_back(std::move(cells));
-  }
-  MarkdownTable table(std::move(head));
-  for (auto& row : rows) table.add(std::move(row));
-  return cat("\n## ", task, "\n", table.text());
-}
-
-std::string cost_table(const Json& report) {
-  MarkdownTable table({"row", "entries / token", "bytes / token", "compress ms / context", "prefill ms / question",
-                       "decode ms / token", "break-even questions", "break-even tokens", "peak MB"});
-  for (const Json& row : report.at("rows")) {
-    if (!row.contains("cost")) continue;
-    const Json& c = row["cost"];
-    const auto break_even_of = [&](const char* key) {
-      return !c.contains(key) ? std::string() : c[key].is_null() ? "never" : number(c[key], 0);
-    };
-    table.add({text_of(row, "name"), number(c["entries_per_source_token"], 3), number(c["bytes_per_source_token"], 0),
-               with_spread(c["compress_milliseconds_per_context"], 1),
-               with_spread(c["prefill_milliseconds_per_question"], 1),
-               with_spread(c["decode_milliseconds_per_token"], 2), break_even_of("break_even_questions"),
-               break_even_of("break_even_tokens"), number(row["peak_mb"], 0)});
-  }
-  if (table.empty()) return "";
-  return cat(
-      "\n## Cost\nMedian (quartiles) over batches. Break-even: questions and generated tokens after which compressing "
-      "a "
-      "context costs less than reading it in full.\n\n",
-      table.text());
-}
-
-std::string difference_table(const Json& report) {
-  MarkdownTable table({"row", "against", "measure", "difference [95 %]"});
-  for (const Json& d : report.at("differences")) {
-    table.add({text_of(d, "row"), text_of(d, "against"), cat(text_of(d, "task"), " ", text_of(d, "measure")),
-               cat(number(d["difference"], 1), " ", in_brackets(d))});
-  }
-  return table.empty() ? "" : cat("\n## Differences\nPaired over the same contexts.\n\n", table.text());
-}
-
-std::string failure_table(const Json& report) {
-  MarkdownTable table({"row", "task", "reason"});
-  for (const Json& row : report.at("rows")) {
-    if (!row.contains("failures")) continue;
-    for (const auto& [task, reason] : row["failures"].items()) table.add({text_of(row, "name"), task, reason});
-  }
-  return table.empty() ? "" : "\n## Failed\n" + table.text();
-}
-
-std::string curve_table(const Json& report) {
-  MarkdownTable table({"row", "step", "train seconds", "EM %", "F1 %", ""});
-  for (const Json& row : report.at("rows")) {
-    for (const Json& point : row["learning_curve"]) {
-      if (!point.contains("em_percent")) continue;  // other tasks' scores are in metrics.jsonl only
-      const double em = point.value("em_percent", 0.0);
-      table.add({text_of(row, "name"), cat(point.value("step", 0)), fixed(point.value("train_seconds", 0.0), 0),
-                 fixed(em, 1), fixed(point.value("f1_percent", 0.0), 1),
-                 std::string(static_cast<size_t>(em / 2), '#')});
-    }
-  }
-  if (table.empty()) return "";
-  return "\n## Learning curves\nEvaluations during training; seconds exclude evaluations.\n\n" + table.text();
-}
-
 }  // namespace
 
 BreakEven break_even(const Json& cost, const Json& full) {
@@ -250,37 +171,29 @@ Json report_json(const Report& report) {
           {"differences", differences_json(report)}};
 }
 
-std::string report_markdown(const Json& report) {
-  std::vector<std::string> tasks;
-  for (const Json& row : report.at("rows")) {
-    for (const auto& [task, scores] : row["tasks"].items()) {
-      if (std::find(tasks.begin(), tasks.end(), task) == tasks.end()) tasks.push_back(task);
-    }
-  }
-  std::string text;
-  for (const auto& task : tasks) text += task_table(report, task);
-  return text + failure_table(report) + cost_table(report) + difference_table(report) + curve_table(report);
-}
+std::string report_markdown(const Json& report) { return markdown_of(report_tables(report)); }
 
 void write_report(const fs::path& folder, const Report& report) {
   make_folder(folder / "predictions");
+  make_folder(folder / "items");
   for (const auto& row : report.rows) {
     for (const auto& scores : row.tasks) {
       Json predictions = Json::object();
-      for (size_t i = 0; i < scores.texts.size(); ++i) {
-        std::string id = scores.ids[i];  // real data sets repeat ids: "7", "7~2"
-        for (int copy = 2; predictions.contains(id); ++copy) id = cat(scores.ids[i], "~", copy);
-        predictions[id] = scores.texts[i];
-      }
+      PredictionIds ids;
+      for (size_t i = 0; i < scores.texts.size(); ++i) predictions[ids.next(scores.ids[i])] = scores.texts[i];
       if (!scores.texts.empty())
         write_json(folder / "predictions" / cat(row.name, scores.task == "qa" ? "" : "." + scores.task, ".json"),
                    predictions);
+      write_file_atomically(folder / "items" / cat(row.name, ".", scores.task, ".json"),
+                            items_json(scores).dump() + "\n");
     }
   }
   const Json json = report_json(report);
   write_json(folder / "report.json", json);
   write_file_atomically(folder / "report.md", cat("# Evaluation on ", report.questions.size(), " questions\n",
                                                   report.environment.dump(), "\n", report_markdown(json)));
+  write_file_atomically(folder / "report.tex", latex_of(report_tables(json)));
+  write_file_atomically(folder / "report.csv", report_csv(json));
 }
 
 }  // namespace precis

@@ -8,6 +8,7 @@
 #include "precis/core/error.h"
 #include "precis/core/interrupt.h"
 #include "precis/core/strings.h"
+#include "precis/eval/answer_metrics.h"
 #include "precis/eval/metrics.h"
 #include "precis/eval/text_metrics.h"
 #include "precis/model/generate.h"
@@ -83,21 +84,12 @@ class QaTask : TaskRunner {
   TaskScores run(const std::vector<AskedQuestion>& questions) {
     TaskScores out{.task = "qa", .groups = Contexts(questions).of_question};
     in_batches(questions.size(), [&](size_t begin, size_t end) { answer(questions, begin, end, out); });
-    std::vector<double> em, f1, contains;
-    for (size_t i = 0; i < questions.size(); ++i) {
-      const Question& question = *questions[i].question;
-      const AnswerScore score = score_answer(out.texts[i], question.answers);
-      em.push_back(score.exact_match);
-      f1.push_back(score.f1);
-      const std::string answer = normalize_answer(out.texts[i]);
-      const bool found = std::any_of(question.answers.begin(), question.answers.end(), [&](const std::string& gold) {
-        return answer.find(normalize_answer(gold)) != std::string::npos;
-      });
-      contains.push_back(found ? 1 : 0);
-      out.ids.push_back(question.id);
+    std::vector<const Question*> asked;
+    for (const auto& question : questions) {
+      asked.push_back(question.question);
+      out.ids.push_back(question.question->id);
     }
-    out.measures = {mean_percent("em_percent", em), mean_percent("f1_percent", f1),
-                    mean_percent("contains_percent", contains)};
+    for (const auto& metric : config_.eval.metrics) out.measures.push_back(answer_measure(metric, out.texts, asked));
     return out;
   }
 
@@ -109,12 +101,19 @@ class QaTask : TaskRunner {
     const GenerateOptions options{.max_new_tokens = config_.eval.max_new_tokens,
                                   .end_ids = tokenizer_.end_ids,
                                   .vocabulary = tokenizer_.vocabulary_size()};
-    const auto no_newline = [&](int64_t, int64_t id) {
-      return tokenizer_.token_bytes(id).find('\n') == std::string::npos;
+    const std::string& cut = config_.eval.answer_cut;
+    std::map<int64_t, bool> begun;  // whether a row has text
+    const auto goes_on = [&](int64_t row, int64_t id) {
+      const std::string bytes = tokenizer_.token_bytes(id);
+      const bool has_newline = bytes.find('\n') != std::string::npos, blank = trim(bytes).empty();
+      if (cut == "none") return true;
+      if (cut == "line" && has_newline && blank && !begun[row]) return true;
+      begun[row] = begun[row] || !blank;
+      return !has_newline;
     };
     GenerateSeconds seconds;
     ReadingCost::Batch& cost = out.cost.batches.back();
-    for (const auto& ids : generate(reading_.decoder(), input, options, no_newline, &seconds)) {
+    for (const auto& ids : generate(reading_.decoder(), input, options, goes_on, &seconds)) {
       out.texts.push_back(cut_answer(tokenizer_.decode(ids, true), config_.eval.answer_cut));
       cost.generated_tokens += static_cast<int64_t>(ids.size());
     }
@@ -267,7 +266,7 @@ class ReconstructionTask : TaskRunner {
         accuracy.items.push_back({static_cast<double>(same), static_cast<double>(expected.size())});
         exact.push_back(rows[i] == expected ? 1 : 0);
         const std::string text = tokenizer_.decode(rows[i], true), gold = tokenizer_.decode(expected, true);
-        bleu.items.push_back(bleu_counts(text, gold));
+        bleu.items.push_back(bleu_counts(text, {gold}));
         const RougeScore score = rouge(text, gold);
         rouge_1.push_back(score.rouge_1);
         rouge_l.push_back(score.rouge_l);
@@ -321,13 +320,20 @@ std::optional<TaskScores> run_task(const std::string& task, Reading& reading, co
                                    const Config& config, const std::vector<AskedQuestion>& questions,
                                    const OnProgress& progress) {
   require_task(task, tokenizer, config, questions);
-  if (task == "qa") return QaTask(reading, tokenizer, config, progress).run(questions);
-  if (task == "choice") return ChoiceTask(reading, tokenizer, config, progress).run(questions);
   const Contexts contexts(questions);
-  if (task == "continuation") return ContinuationTask(reading, tokenizer, config, progress).run(contexts.passages);
-  if (task == "autoencoding") return AutoencodingTask(reading, tokenizer, config, progress).run(contexts.passages);
-  check(task == "reconstruction", "run_task: unknown task");
-  return ReconstructionTask(reading, tokenizer, config, progress).run(contexts.passages);
+  const auto run = [&]() -> std::optional<TaskScores> {
+    if (task == "qa") return QaTask(reading, tokenizer, config, progress).run(questions);
+    if (task == "choice") return ChoiceTask(reading, tokenizer, config, progress).run(questions);
+    if (task == "continuation") return ContinuationTask(reading, tokenizer, config, progress).run(contexts.passages);
+    if (task == "autoencoding") return AutoencodingTask(reading, tokenizer, config, progress).run(contexts.passages);
+    check(task == "reconstruction", "run_task: unknown task");
+    return ReconstructionTask(reading, tokenizer, config, progress).run(contexts.passages);
+  };
+  auto scores = run();
+  if (!scores) return scores;
+  for (const int64_t context : scores->groups)
+    scores->sets.push_back(contexts.passages[static_cast<size_t>(context)]->set);
+  return scores;
 }
 
 }  // namespace precis

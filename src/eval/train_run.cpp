@@ -60,7 +60,8 @@ TrainResult train_run(const Config& config, const CompressorRegistry& registry, 
   const bool evaluates = config.train.eval_interval > 0 || config.train.eval_seconds > 0;
   if (evaluates) require_set(config, {"data.eval"});
   const std::vector<Passage> dev_passages =
-      evaluates ? read_evaluation_set(config.data.eval, tokenizer, config.data, config.train.eval_limit)
+      evaluates ? read_evaluation_set(config.data.eval, tokenizer, config.data, config.train.eval_limit,
+                                      config.eval.max_context_tokens)
                 : std::vector<Passage>{};
   const auto compressor =
       registry.make(config.compressor, surroundings_of(decoder, tokenizer, static_cast<uint64_t>(config.run.seed)));

@@ -54,5 +54,31 @@ TEST(DataConfigs, OfMrqaNameItsFiles) {
   }
 }
 
+// LongBench's public code fills one prompt; ours is compressed up to the context and goes on behind it.
+TEST(DataConfigs, OfLongBenchHaveOnePromptInTwoParts) {
+  const auto methods = CompressorRegistry::built_in().methods();
+  const testing::TemporaryFolder folder;
+  testing::write_text(folder / "row.jsonl",
+                      R"({"input": "q?", "context": "A text.", "answers": ["a"], "length": 2, "dataset": "trec",)"
+                      R"( "language": "en", "all_classes": ["a", "b"], "_id": "x"})"
+                      "\n");
+  int tasks = 0;
+  for (const auto& entry : fs::directory_iterator(PRECIS_SOURCE_DIR "/configs/longbench")) {
+    const Config config = read_config(entry.path(), methods);
+    if (config.data.eval.empty()) continue;  // the common part
+    ++tasks;
+    const std::string name = entry.path().stem().string();
+    EXPECT_EQ(config.data.context_template + config.data.query_template, config.eval.prompt.with_context) << name;
+    EXPECT_EQ(config.eval.metrics.size(), 1u) << name;
+    const auto passages = read_qa(folder / "row.jsonl", config.data);
+    const Question& question = passages.at(0).questions.at(0);
+    EXPECT_EQ(question.id, "x") << name;
+    const bool asks = config.data.query_template.find("{question}") != std::string::npos;
+    EXPECT_EQ(question.text, asks ? "q?" : "trec") << name;
+    EXPECT_EQ(question.options.empty(), config.eval.metrics[0] != "classification") << name;
+  }
+  EXPECT_EQ(tasks, 16);
+}
+
 }  // namespace
 }  // namespace precis

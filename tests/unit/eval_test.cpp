@@ -70,7 +70,7 @@ TEST(Metrics, RougeAndBleuAreThoseOfThePythonPackages) {
     const RougeScore score = rouge(pair.prediction, pair.reference);
     EXPECT_NEAR(score.rouge_1, pair.rouge_1, 1e-9) << pair.prediction;
     EXPECT_NEAR(score.rouge_l, pair.rouge_l, 1e-9) << pair.prediction;
-    const auto counts = bleu_counts(pair.prediction, pair.reference);
+    const auto counts = bleu_counts(pair.prediction, {pair.reference});
     EXPECT_NEAR(bleu_score(counts), pair.bleu, 1e-6) << pair.prediction;
     for (size_t k = 0; k < all.size(); ++k) all[k] += counts[k];
   }

@@ -16,7 +16,7 @@ using testing::write_text;
 
 using Texts = std::vector<std::string>;
 
-void shell(const std::string& command) { ASSERT_EQ(std::system(command.c_str()), 0) << command; }
+void run_shell(const std::string& command) { ASSERT_EQ(std::system(command.c_str()), 0) << command; }
 
 DataConfig fields(FieldsConfig map) {
   DataConfig data;
@@ -119,9 +119,9 @@ TEST(Fields, ARowMayHaveSeveralQuestionsAndAContextSeveralRows) {
 }
 
 TEST(Fields, ErrorsNameLineFieldAndTheNearestKey) {
-  const std::string row = R"({"context": "c", "qestion": "q", "answers": "a"})"
-                          "\n";
-  const std::string message = failure("a.jsonl", "\n" + row);
+  const std::string misspelt = R"({"context": "c", "qestion": "q", "answers": "a"})"
+                               "\n";
+  const std::string message = failure("a.jsonl", "\n" + misspelt);
   EXPECT_CONTAINS(message, "a.jsonl line 2");
   EXPECT_CONTAINS(message, "the field \"question\" is missing");
   EXPECT_CONTAINS(message, "did you mean qestion?");
@@ -155,26 +155,27 @@ TEST(Tables, AreReadAsSpreadsheetsWriteThem) {
   EXPECT_CONTAINS(failure("a.csv", "title,text,q,gold\na,\xff,c,d\n", fields(map)), "column text");
 }
 
-constexpr const char* row = R"({"context": "c é", "qas": [{"qid": "1", "question": "q", "answers": ["a"]}]})";
+constexpr const char* mrqa_row = R"({"context": "c é", "qas": [{"qid": "1", "question": "q", "answers": ["a"]}]})";
 
 TEST(QaFiles, AnyNameAndCompressionIsRead) {
   const TemporaryFolder folder;
-  write_text(folder / "d.jsonl", cat("{\"header\": {}}\n", row, "\n"));
+  write_text(folder / "d.jsonl", cat("{\"header\": {}}\n", mrqa_row, "\n"));
   const std::string in = "cd " + folder.path().string() + " && ";
-  shell(in +
-        "gzip -k d.jsonl && xz -k d.jsonl && cp d.jsonl d.ndjson && cp d.jsonl D.JSONL && cp d.jsonl lines.json && "
-        "cp d.jsonl.gz D2.JSONL.GZ && xz -k d.ndjson && cp d.jsonl words.target.jsonl");
-  shell(in +
-        "cat d.jsonl.gz d.jsonl.gz > twice.jsonl.gz && cat d.jsonl.xz d.jsonl.xz > twice.jsonl.xz && "
-        "mkdir in && cp d.jsonl.gz in/ && cp D.JSONL in/ && echo x > in/README.md && tar cf all.tar in && tar cJf "
-        "all.tar.xz in");
+  run_shell(in +
+            "gzip -k d.jsonl && xz -k d.jsonl && cp d.jsonl d.ndjson && cp d.jsonl D.JSONL && cp d.jsonl lines.json && "
+            "cp d.jsonl.gz D2.JSONL.GZ && xz -k d.ndjson && cp d.jsonl words.target.jsonl");
+  run_shell(in +
+            "cat d.jsonl.gz d.jsonl.gz > twice.jsonl.gz && cat d.jsonl.xz d.jsonl.xz > twice.jsonl.xz && "
+            "mkdir in && cp d.jsonl.gz in/ && cp D.JSONL in/ && echo x > in/README.md && tar cf all.tar in && tar cJf "
+            "all.tar.xz in");
   Texts names = {"d.jsonl", "d.jsonl.gz",  "d.jsonl.xz", "d.ndjson",          "d.ndjson.xz",
                  "D.JSONL", "D2.JSONL.GZ", "lines.json", "words.target.jsonl"};
   Texts twice = {"twice.jsonl.gz", "twice.jsonl.xz", "all.tar", "all.tar.xz"};
   if (std::system("command -v zstd > /dev/null") == 0) {
-    shell(in +
-          "zstd -q -k d.jsonl && zstd -q --ultra --long=31 d.jsonl -o long.jsonl.zst && cat d.jsonl.zst d.jsonl.zst > "
-          "twice.jsonl.zst");
+    run_shell(
+        in +
+        "zstd -q -k d.jsonl && zstd -q --ultra --long=31 d.jsonl -o long.jsonl.zst && cat d.jsonl.zst d.jsonl.zst > "
+        "twice.jsonl.zst");
     names.insert(names.end(), {"d.jsonl.zst", "long.jsonl.zst"});
     twice.push_back("twice.jsonl.zst");
   }
@@ -189,10 +190,10 @@ TEST(QaFiles, AnyNameAndCompressionIsRead) {
 }
 
 TEST(QaFiles, EncodingsAreRead) {
-  EXPECT_EQ(read_one("bom.jsonl", cat("\xEF\xBB\xBF", row)).context, "c é");
-  EXPECT_EQ(read_one("crlf.jsonl", cat("{\"header\": {}}\r\n", row, "\r\n\r\n")).context, "c é");
+  EXPECT_EQ(read_one("bom.jsonl", cat("\xEF\xBB\xBF", mrqa_row)).context, "c é");
+  EXPECT_EQ(read_one("crlf.jsonl", cat("{\"header\": {}}\r\n", mrqa_row, "\r\n\r\n")).context, "c é");
   std::string utf16 = "\xFF\xFE";
-  for (const char c : replace_all(row, "é", "\xE9")) utf16 += {c, '\0'};
+  for (const char c : replace_all(mrqa_row, "é", "\xE9")) utf16 += {c, '\0'};
   EXPECT_EQ(read_one("utf16.jsonl", utf16).context, "c é");
   EXPECT_CONTAINS(failure("half.jsonl", utf16.substr(0, utf16.size() - 1)), "not valid UTF-16LE");
   EXPECT_EQ(read_one("nul.jsonl", R"({"context": "a\u0000b", "question": "q", "answers": "a"})").context,

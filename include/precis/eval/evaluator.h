@@ -29,7 +29,8 @@ struct ReportRow {
 struct Report {
   std::vector<ReportRow> rows;
   std::vector<AskedQuestion> questions;
-  std::vector<Passage> passages;  // owns what `questions` points to
+  std::vector<Passage> passages;       // owns what `questions` points to
+  std::vector<std::string> in_domain;  // names of data sets
   int64_t bootstrap_samples = 1000;
   Json environment;
 };
@@ -57,8 +58,8 @@ Json report_json(const Report& report);
 // The same as Markdown tables; a function of the JSON alone.
 std::string report_markdown(const Json& report);
 
-// Writes report.json, report.md and predictions/<name>.json to `folder`; answers of tasks other than qa go to
-// predictions/<name>.<task>.json.
+// Writes report.json, report.md, report.tex, report.csv and predictions/<name>.json to `folder`; answers of tasks other
+// than qa go to predictions/<name>.<task>.json. items/<name>.<task>.json has each item's scores, for comparisons.
 void write_report(const std::filesystem::path& folder, const Report& report);
 
 }  // namespace precis

@@ -12,10 +12,12 @@ std::string normalize_answer(const std::string& text);
 struct AnswerScore {
   double exact_match = 0, f1 = 0;  // 0 to 1
 };
-// The best over the gold answers.
+// The best over the gold answers. An empty gold answer, of an unanswerable question, is matched by an empty prediction
+// only (SQuAD 2, arXiv 1806.03822).
 AnswerScore score_answer(const std::string& prediction, const std::vector<std::string>& golds);
 
-// A generated answer, cut at the first newline ("newline"), or also at the first full stop ("sentence").
+// A generated answer, cut at the first newline ("newline"), also at the first full stop ("sentence"), at the end of its
+// first line with text ("line"), or nowhere ("none").
 std::string cut_answer(const std::string& text, const std::string& cut);
 
 }  // namespace precis

@@ -24,6 +24,7 @@ struct TaskScores {
   std::vector<Measure> measures;        // the first one is the task's main score
   std::vector<int64_t> groups;          // each item's context
   std::vector<std::string> ids, texts;  // each item's id and answer
+  std::vector<std::string> sets;        // the name of each item's data set
   ReadingCost cost;                     // qa only
 };
 

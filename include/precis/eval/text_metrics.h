@@ -14,8 +14,9 @@ struct RougeScore {
 };
 RougeScore rouge(const std::string& prediction, const std::string& reference);
 
-// A pair's counts for corpus BLEU: common n-grams and n-grams of the prediction for n = 1 … 4, then the words of both.
-std::vector<double> bleu_counts(const std::string& prediction, const std::string& reference);
+// Counts for corpus BLEU: common n-grams and n-grams of the prediction for n = 1 … 4, then the words of the prediction
+// and of the reference with the closest length.
+std::vector<double> bleu_counts(const std::string& prediction, const std::vector<std::string>& references);
 
 // Corpus BLEU from summed counts, in percent.
 double bleu_score(const std::vector<double>& counts);
