@@ -138,6 +138,7 @@ const std::vector<Reader>& readers() {
       {"model", {"config.json", "model.safetensors"}, [](const fs::path& folder) { load_decoder(folder, "float32"); }},
       {"squad", {"d.json"}, [](const fs::path& folder) { read_qa(folder / "d.json"); }},
       {"mrqa", {"d.jsonl"}, [](const fs::path& folder) { read_qa(folder / "d.jsonl"); }},
+      {"table", {"d.csv"}, [](const fs::path& folder) { read_qa(folder / "d.csv"); }},
       {"corpus", {"c.jsonl"}, file(read_corpus, "c.jsonl")},
       {"archive", {"c.tar"}, file(read_corpus, "c.tar")},
       {"memory", {"m.safetensors"}, file(read_memory, "m.safetensors")},
