@@ -72,7 +72,7 @@ void Continuation::read(const Tensor& ids) {
     ids_ = torch::zeros({contexts()}, position_.options());
     one_ = torch::ones({contexts()}, torch::kLong);
     if (by_rows_ && decoder_.row_weights() != nullptr && contexts() <= most_rows)
-      rows_.emplace(*decoder_.row_weights(), cache_);
+      rows_.emplace(*decoder_.row_weights(), std::vector{&cache_});
     if (by_rows_ && most_new_tokens_ >= least_tokens_for_a_graph && DeviceGraph::is_available(decoder_.device())) {
       graph_.emplace(decoder_.device());
       cache_.show_whole();
@@ -89,6 +89,35 @@ void Continuation::read(const Tensor& ids) {
     logits_ = decoder_.logits(decoder_.hidden({rows, one_, position_}, &cache_).squeeze(1));
   };
   graph_ ? graph_->run(pass) : pass();
+}
+
+JointContinuation::JointContinuation(const Decoder& decoder, std::vector<Continuation*> members)
+    : decoder_(decoder), members_(std::move(members)) {
+  if (decoder.row_weights() == nullptr) return;
+  for (size_t begin = 0; begin < members_.size(); begin += most_rows) {
+    std::vector<KvCache*> caches;
+    for (size_t i = begin; i < std::min(members_.size(), begin + most_rows); ++i) {
+      check(members_[i]->contexts() == 1, "JointContinuation: one context each");
+      caches.push_back(&members_[i]->cache_);
+    }
+    parts_.emplace_back(*decoder.row_weights(), std::move(caches));
+  }
+}
+
+void JointContinuation::read(const Tensor& ids) {
+  const auto all = static_cast<int64_t>(members_.size());
+  if (parts_.empty()) {
+    for (int64_t i = 0; i < all; ++i) members_[static_cast<size_t>(i)]->read(ids.narrow(0, i, 1));
+    return;
+  }
+  for (int64_t begin = 0, part = 0; begin < all; begin += most_rows, ++part) {
+    const int64_t n = std::min(most_rows, all - begin);
+    std::vector<Tensor> positions;
+    for (int64_t i = begin; i < begin + n; ++i)
+      positions.push_back(members_[static_cast<size_t>(i)]->position_.add_(1).view({1}));
+    const Tensor& logits = parts_[static_cast<size_t>(part)].next(ids.narrow(0, begin, n), torch::cat(positions));
+    for (int64_t i = 0; i < n; ++i) members_[static_cast<size_t>(begin + i)]->logits_ = logits.narrow(0, i, 1);
+  }
 }
 
 }  // namespace precis

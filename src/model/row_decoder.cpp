@@ -67,9 +67,17 @@ char* entry_of(const Tensor& cache, int64_t b, int64_t head, int64_t entry) {
 
 }  // namespace
 
-RowDecoder::RowDecoder(const RowWeights& weights, KvCache& cache)
-    : weights_(weights), cache_(cache), batch_(cache.lengths().size(0)) {
+RowDecoder::RowDecoder(const RowWeights& weights, std::vector<KvCache*> caches)
+    : weights_(weights), caches_(std::move(caches)) {
   const DecoderConfig& c = weights_.config;
+  size_t scores = 0;
+  for (KvCache* cache : caches_) {
+    for (int64_t b = 0; b < cache->lengths().size(0); ++b) {
+      rows_.push_back({cache, b, scores});
+      scores += static_cast<size_t>(c.heads * cache->capacity());
+    }
+  }
+  batch_ = static_cast<int64_t>(rows_.size());
   const auto buffer = [&](int64_t width) { return std::vector<float>(static_cast<size_t>(batch_ * width)); };
   x_ = buffer(c.hidden);
   normed_ = buffer(c.hidden);
@@ -80,7 +88,7 @@ RowDecoder::RowDecoder(const RowWeights& weights, KvCache& cache)
   for (const RopeConfig& rope : c.ropes)
     rotations_.push_back({buffer(rope.dims / 2), buffer(rope.dims / 2), rope.dims / 2});
   if (!c.norms.attention_out.empty() || !c.norms.mlp_out.empty()) made_ = buffer(c.hidden);
-  scores_ = buffer(c.heads * cache.capacity());
+  scores_.resize(scores);
   logits_ = torch::empty({batch_, c.vocabulary}, torch::kFloat);
 }
 
@@ -104,11 +112,11 @@ void RowDecoder::set_rotations(const int64_t* positions) {
 void RowDecoder::keep_keys_values(int64_t index) {
   const DecoderConfig& c = weights_.config;
   const RowWeights::Layer& layer = weights_.layers[static_cast<size_t>(index)];
-  const LayerKv& kept = cache_.layer(static_cast<size_t>(index));
-  const at::ScalarType dtype = kept.k.scalar_type();
   const int64_t d = c.head_dim, heads = c.heads + c.kv_heads, which = c.rope_of_layer[static_cast<size_t>(index)];
-  const int64_t* lengths = cache_.lengths().const_data_ptr<int64_t>();
   for (int64_t b = 0; b < batch_; ++b) {
+    const Row& to = rows_[static_cast<size_t>(b)];
+    const LayerKv& kept = to.cache->layer(static_cast<size_t>(index));
+    const at::ScalarType dtype = kept.k.scalar_type();
     float* row = qkv_.data() + b * (heads + c.kv_heads) * d;
     norm_parts(row, c.heads * d, layer.q_norm, c.rms_norm_eps);
     norm_parts(row + c.heads * d, c.kv_heads * d, layer.k_norm, c.rms_norm_eps);
@@ -117,25 +125,29 @@ void RowDecoder::keep_keys_values(int64_t index) {
       rotate(row + h * d, cos.data() + b * half, sin.data() + b * half, half);
     }
     for (int64_t h = 0; h < c.kv_heads; ++h) {
-      store_as(dtype, row + (c.heads + h) * d, d, entry_of(kept.k, b, h, lengths[b]));
-      store_as(dtype, row + (heads + h) * d, d, entry_of(kept.v, b, h, lengths[b]));
+      store_as(dtype, row + (c.heads + h) * d, d, entry_of(kept.k, to.context, h, to.length()));
+      store_as(dtype, row + (heads + h) * d, d, entry_of(kept.v, to.context, h, to.length()));
     }
   }
 }
 
 void RowDecoder::attend(int64_t index) {
   const DecoderConfig& c = weights_.config;
-  const LayerKv& kept = cache_.layer(static_cast<size_t>(index));
   const int64_t d = c.head_dim, group = c.heads / c.kv_heads, window = c.window[static_cast<size_t>(index)];
-  const int64_t* lengths = cache_.lengths().const_data_ptr<int64_t>();
   const float scale = 1 / std::sqrt(static_cast<float>(d));
-  at::parallel_for(0, batch_ * c.heads, 1 + 2048 / (1 + cache_.longest()), [&](int64_t begin, int64_t end) {
+  int64_t longest = 0;
+  for (const KvCache* cache : caches_) longest = std::max(longest, cache->longest());
+  at::parallel_for(0, batch_ * c.heads, 1 + 2048 / (1 + longest), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t b = i / c.heads, h = i % c.heads;
-      const int64_t all = lengths[b] + 1, seen = window > 0 ? std::min(all, window) : all;
+      const Row& row = rows_[static_cast<size_t>(b)];
+      const LayerKv& kept = row.cache->layer(static_cast<size_t>(index));
+      const int64_t all = row.length() + 1, seen = window > 0 ? std::min(all, window) : all;
       attend_one_row(qkv_.data() + (b * (c.heads + 2 * c.kv_heads) + h) * d, kept.k.scalar_type(),
-                     entry_of(kept.k, b, h / group, all - seen), entry_of(kept.v, b, h / group, all - seen), seen, d,
-                     scale, scores_.data() + i * cache_.capacity(), attended_.data() + i * d);
+                     entry_of(kept.k, row.context, h / group, all - seen),
+                     entry_of(kept.v, row.context, h / group, all - seen), seen, d, scale,
+                     scores_.data() + row.scores + static_cast<size_t>(h * row.cache->capacity()),
+                     attended_.data() + i * d);
     }
   });
 }
@@ -150,7 +162,7 @@ void RowDecoder::add_to_rows(const RowWeight& weight, const float* in, const Ten
 }
 
 const Tensor& RowDecoder::next(const Tensor& ids, const Tensor& positions) {
-  check(cache_.longest() < cache_.capacity(), "RowDecoder: the cache is full");
+  for (const KvCache* cache : caches_) check(cache->longest() < cache->capacity(), "RowDecoder: a cache is full");
   const DecoderConfig& c = weights_.config;
   const int64_t D = c.hidden, F = c.intermediate;
   set_rotations(positions.const_data_ptr<int64_t>());
@@ -182,7 +194,7 @@ const Tensor& RowDecoder::next(const Tensor& ids, const Tensor& positions) {
     }
     add_to_rows(layer.down, inner_.data(), layer.mlp_out);
   }
-  cache_.advance_by_one();
+  for (KvCache* cache : caches_) cache->advance_by_one();
   weights_.classifier.multiply(norm_all(weights_.final_norm), batch_, logits_.mutable_data_ptr<float>());
   return logits_;
 }

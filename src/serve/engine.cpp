@@ -145,6 +145,7 @@ void Engine::start_next() {
     const GenerateOptions options = next.options;
     auto context = std::make_unique<Continuation>(*decoder_, prompt_of(*decoder_, next), options.max_new_tokens);
     one.push_back({std::move(next), std::move(context), Sampler(options)});
+    joint_.reset();
     const std::lock_guard lock(mutex_);
     running_.splice(running_.end(), one);
   } catch (...) {
@@ -152,30 +153,43 @@ void Engine::start_next() {
   }
 }
 
-void Engine::read_tokens() {
-  for (auto r = running_.begin(); r != running_.end();) {
-    bool ended = false, at_limit = false;
-    std::exception_ptr error;
-    try {
-      const Tensor next = r->sampler.next(r->context->logits()).cpu();
-      const int64_t id = next.item<int64_t>();
-      ended = r->sampler.ends(id);
-      if (!ended) {
-        ended = !r->request.on_token(id);
-        at_limit = !ended && ++r->tokens >= r->request.options.max_new_tokens;
-        if (!ended && !at_limit) r->context->read(next);
-      }
-    } catch (...) {
-      error = std::current_exception();
+// The next token of a generation; nothing if it has ended.
+std::optional<Tensor> Engine::next_token(Running& r) {
+  bool at_limit = false;
+  std::exception_ptr error;
+  try {
+    Tensor next = r.sampler.next(r.context->logits()).cpu();
+    const int64_t id = next.item<int64_t>();
+    if (!r.sampler.ends(id) && r.request.on_token(id)) {
+      at_limit = ++r.tokens >= r.request.options.max_new_tokens;
+      if (!at_limit) return next;
     }
-    if (!ended && !at_limit && !error) {
+  } catch (...) {
+    error = std::current_exception();
+  }
+  r.request.on_end(at_limit, error);
+  return std::nullopt;
+}
+
+void Engine::read_tokens() {
+  std::vector<Tensor> ids;
+  for (auto r = running_.begin(); r != running_.end();) {
+    if (const auto next = next_token(*r)) {
+      ids.push_back(*next);
       ++r;
       continue;
     }
-    r->request.on_end(at_limit, error);
+    joint_.reset();
     const std::lock_guard lock(mutex_);
     r = running_.erase(r);
   }
+  if (ids.empty()) return;
+  if (!joint_) {
+    std::vector<Continuation*> members;
+    for (const auto& r : running_) members.push_back(r.context.get());
+    joint_ = std::make_unique<JointContinuation>(*decoder_, std::move(members));
+  }
+  joint_->read(torch::cat(ids));
 }
 
 }  // namespace precis

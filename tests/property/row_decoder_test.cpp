@@ -3,6 +3,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <torch/types.h>
 
+#include "precis/model/continuation.h"
 #include "precis/model/generate.h"
 #include "support.h"
 
@@ -57,7 +58,7 @@ std::vector<Tensor> logits_of(const Decoder& decoder, bool by_rows, int64_t step
   const DecoderConfig& c = decoder.config();
   KvCache cache(c.layers, 3, c.kv_heads, 13 + steps, c.head_dim, torch::TensorOptions().dtype(decoder.dtype()));
   decoder.hidden(input, &cache);
-  RowDecoder rows(*decoder.row_weights(), cache);
+  RowDecoder rows(*decoder.row_weights(), {&cache});
   std::vector<Tensor> out;
   for (int64_t step = 0; step < steps; ++step) {
     const Tensor ids = torch::tensor({5 + step, 40 - step, 20 + 3 * step % 7}, torch::kLong),
@@ -119,6 +120,38 @@ INSTANTIATE_TEST_SUITE_P(Families, RowDecoders, ::testing::ValuesIn(families()))
 
 // With bf16 weights, the row decoder rounds only weights and cache, the full pass also rounds every activation: the row
 // decoder must be closer to fp32.
+// Continuations that begin and end at different times get the logits that each gets alone.
+TEST(RowDecoder, ReadsSeveralContinuationsTogether) {
+  const c10::InferenceMode inference;
+  const auto decoder = testing::tiny_decoder();
+  const auto prompt = [&](int64_t length) {
+    const Tensor ids = torch::arange(3, 3 + length).unsqueeze(0);
+    return DecoderInput{decoder->embed(ids), torch::tensor({length}), torch::arange(length).unsqueeze(0)};
+  };
+  std::vector<std::unique_ptr<Continuation>> alone, together;
+  for (int64_t i = 0; i < 20; ++i) {  // more than one RowDecoder has rows
+    alone.push_back(std::make_unique<Continuation>(*decoder, prompt(2 + i), 8 + i));
+    together.push_back(std::make_unique<Continuation>(*decoder, prompt(2 + i), 8 + i));
+  }
+  for (int64_t step = 0; step < 8; ++step) {
+    const int64_t from = step < 4 ? 0 : 7;  // some end
+    std::vector<Continuation*> members;
+    std::vector<int64_t> ids;
+    for (int64_t i = from; i < 20; ++i) {
+      members.push_back(together[static_cast<size_t>(i)].get());
+      ids.push_back((7 * i + 3 * step) % 60);
+      alone[static_cast<size_t>(i)]->read(torch::tensor({ids.back()}));
+    }
+    JointContinuation joint(*decoder, members);
+    joint.read(torch::tensor(ids));
+    for (int64_t i = from; i < 20; ++i) {
+      const auto at = static_cast<size_t>(i);
+      EXPECT_TRUE(torch::equal(alone[at]->logits(), together[at]->logits()))
+          << "continuation " << i << " step " << step;
+    }
+  }
+}
+
 TEST(RowDecoder, IsMorePreciseThanABf16Pass) {
   const Family& llama = families().front();
   const auto exact = logits_of(*decoder_of(llama), false, 12);

@@ -25,6 +25,8 @@ class Continuation {
   int64_t contexts() const { return position_.size(0); }
 
  private:
+  friend class JointContinuation;
+
   const Decoder& decoder_;
   KvCache cache_;
   int64_t most_new_tokens_;
@@ -34,6 +36,20 @@ class Continuation {
   bool began_ = false;
   Tensor position_;            // int64 [B, 1], of the last row read
   Tensor ids_, one_, logits_;  // the graph's inputs and output, at fixed addresses
+};
+
+// Continuations whose tokens are read in one pass over the weights, where the decoder has RowWeights; each gets the
+// logits that it would get alone. They must outlive this object, and are read through it only.
+class JointContinuation {
+ public:
+  JointContinuation(const Decoder& decoder, std::vector<Continuation*> members /* of one context each */);
+
+  void read(const Tensor& ids /* int64 [members] */);
+
+ private:
+  const Decoder& decoder_;
+  std::vector<Continuation*> members_;
+  std::vector<RowDecoder> parts_;
 };
 
 }  // namespace precis

@@ -27,14 +27,21 @@ struct RowWeights {
 
 class RowDecoder {
  public:
-  // `cache` holds the prompt's keys and values (fp32 or bf16) and must outlive this object.
-  RowDecoder(const RowWeights& weights, KvCache& cache);
+  // Each cache holds the keys and values (fp32 or bf16) of one or several prompts and must outlive this object. The
+  // batch B is all of their contexts, in order.
+  RowDecoder(const RowWeights& weights, std::vector<KvCache*> caches);
 
   // Reads one token per context at its position (both int64 [B]), appends its keys and values to the cache, and returns
   // the next tokens' logits, fp32 [B, V], valid until the next call.
   const Tensor& next(const Tensor& ids, const Tensor& positions);
 
  private:
+  struct Row {
+    KvCache* cache;
+    int64_t context;  // in its cache
+    size_t scores;    // where its scores begin
+    int64_t length() const { return cache->lengths().const_data_ptr<int64_t>()[context]; }
+  };
   // Cosines and sines of one rotary embedding, [B, dims / 2] each.
   struct Rotation {
     std::vector<float> cos, sin;
@@ -46,8 +53,9 @@ class RowDecoder {
   void keep_keys_values(int64_t layer);
 
   const RowWeights& weights_;
-  KvCache& cache_;
-  int64_t batch_;
+  std::vector<KvCache*> caches_;
+  std::vector<Row> rows_;
+  int64_t batch_ = 0;
   std::vector<float> x_, normed_, qkv_, attended_, gate_up_, inner_, made_, scores_;
   std::vector<Rotation> rotations_;
   Tensor logits_;

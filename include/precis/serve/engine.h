@@ -68,6 +68,7 @@ class Engine {
   void work();
   void compress_a_part();
   void start_next();
+  std::optional<Tensor> next_token(Running& running);
   void read_tokens();
   void refuse_if_busy() const;
 
@@ -79,6 +80,7 @@ class Engine {
   std::deque<Generation> waiting_;
   std::list<Compression> compressions_;
   std::list<Running> running_;
+  std::unique_ptr<class JointContinuation> joint_;  // of all that run
   std::thread thread_;
 };
 
