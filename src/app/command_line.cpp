@@ -1,5 +1,6 @@
 #include "command_line.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -30,10 +31,10 @@ void CommandLine::add_group(const std::string& name, void (*add_commands)(Comman
 }
 
 int CommandLine::run(std::vector<std::string> words) {
-  std::reverse(words.begin(), words.end());  // CLI11 expects the last argument first
   try {
-    app_.parse(words);
+    app_.parse(std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 expects the last argument first
   } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() != 0) explain_unknown(words);
     return app_.exit(e) == 0 ? 0 : 2;
   }
   if (quiet_) log::set_level(log::Level::warn);
@@ -46,6 +47,32 @@ int CommandLine::run(std::vector<std::string> words) {
   return 2;
 }
 
+void CommandLine::explain_unknown(const std::vector<std::string>& words) const {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app_.get_subcommands({})) names.push_back(command->get_name());
+  const auto named = std::find_if(words.begin(), words.end(), [](const auto& word) { return !word.starts_with("-"); });
+  if (named == words.end()) return;
+  const auto refuse = [](const char* what, const std::string& word, const std::vector<std::string>& known) {
+    const std::string near = nearest_word(word, known);
+    throw Error({.what = cat("unknown ", what),
+                 .where = "command line",
+                 .found = word,
+                 .hint = near.empty() ? "--help lists them" : cat("did you mean ", near, "?")});
+  };
+  if (std::find(names.begin(), names.end(), *named) == names.end()) refuse("command", *named, names);
+  const CLI::App* command = app_.get_subcommand(*named);
+  std::vector<std::string> options;
+  for (const CLI::Option* option : command->get_options()) {
+    for (const auto& name : option->get_lnames()) options.push_back("--" + name);
+  }
+  for (auto word = named + 1; word != words.end(); ++word) {
+    const std::string option = word->substr(0, word->find('='));
+    if (option.starts_with("--") && option.size() > 2 &&
+        std::find(options.begin(), options.end(), option) == options.end())
+      refuse("option", option, options);
+  }
+}
+
 CLI::App& CommandLine::add(const std::string& name, const std::string& about, std::function<void()> action) {
   CLI::App* command = app_.add_subcommand(name, about)->group(group_);
   actions_.emplace_back(command, std::move(action));
@@ -56,10 +83,13 @@ CLI::App& CommandLine::add_configured(const std::string& name, const std::string
                                       std::function<void(const Config&)> action) {
   CLI::App& command = add(name, about, [this, action = std::move(action)] {
     const Config config = this->config();
-    print_config_ ? void(std::printf("%s\n", to_json(config).dump(2).c_str())) : action(config);
+    if (!print_config_ && !print_diff_) return action(config);
+    const Json shown = print_diff_ ? changed_settings(config, std::filesystem::current_path()) : to_json(config);
+    std::printf("%s\n", shown.dump(2).c_str());
   });
   take_configuration(command);
   command.add_flag("--print-config", print_config_, "print the resolved configuration and exit");
+  command.add_flag("--diff", print_diff_, "print the settings that differ from the defaults and exit");
   command.add_flag("--print-schema", print_schema_, "print the configuration's JSON Schema and exit");
   command.add_flag("--json", json_, "print results as JSON lines");
   command.add_flag("--quiet", quiet_, "log warnings and errors only");

@@ -14,6 +14,10 @@
 #include "precis/serve/server.h"
 #include "precis/train/pretrain.h"
 
+namespace CLI {
+class App;
+}
+
 namespace precis {
 
 // Selects a trained compressor and its model.
@@ -128,6 +132,10 @@ struct ExportCommand {
   std::string to, out;
 };
 void run_export(const ExportCommand& command, const CompressorRegistry& registry);
+
+void run_explain(const std::string& key, const CompressorRegistry& registry);
+// `app`: the program's commands.
+void run_completion(const std::string& shell, const CLI::App& app, const CompressorRegistry& registry);
 
 // Threads and determinism, for the whole process.
 void set_up_libtorch(const Config& config);

@@ -9,12 +9,41 @@ void add_eval(CommandLine& line) {
                       [&line](const Config& c) { run_eval(c, line.registry(), line.json()); });
 }
 
+struct SweepOptions {
+  std::vector<std::string> methods, ratios, seeds;
+  bool list = false;
+};
+
+// The configuration's layers, with the options in place of its grid. A method is one of the grid's, or any by its name.
+std::vector<ConfigLayer> sweep_layers(const CommandLine& line, const SweepOptions& o) {
+  std::vector<ConfigLayer> layers = line.layers();
+  Json chosen = Json::object();
+  if (!o.methods.empty()) {
+    const Json grid = to_json(resolve_config(layers, line.registry().methods())).at("sweep").at("methods");
+    for (const auto& name : o.methods) {
+      Json method = {{"name", name}, {"set", {"compressor.method=" + name}}};
+      for (const Json& known : grid) {
+        if (known.at("name") == name) method = known;
+      }
+      chosen["methods"].push_back(method);
+    }
+  }
+  if (!o.ratios.empty()) chosen["ratios"] = join(o.ratios, ",");
+  if (!o.seeds.empty()) chosen["seeds"] = join(o.seeds, ",");
+  if (!chosen.empty()) layers.push_back({"command line", {{"sweep", chosen}}});
+  return layers;
+}
+
 void add_sweep(CommandLine& line) {
-  auto list = std::make_shared<bool>(false);
+  auto o = std::make_shared<SweepOptions>();
   CLI::App& command = line.add_configured(
       "sweep", "train and evaluate a grid of methods, ratios, seeds and data; resumes an interrupted sweep",
-      [&line, list](const Config&) { run_sweep_command(line.layers(), *list, line.json(), line.registry()); });
-  command.add_flag("--list", *list, "print the plan with time estimates and exit");
+      [&line, o](const Config&) { run_sweep_command(sweep_layers(line, *o), o->list, line.json(), line.registry()); });
+  command.add_flag("--list", o->list, "print the plan with time estimates and exit");
+  command.add_option("--methods", o->methods, "methods of the grid by name, or any others, such as pic,icae")
+      ->delimiter(',');
+  command.add_option("--ratios", o->ratios, "ratios in place of the grid's, such as 4,16")->delimiter(',');
+  command.add_option("--seeds", o->seeds, "seeds in place of the grid's, such as 1,2,3")->delimiter(',');
 }
 
 struct BenchCommand {
@@ -35,8 +64,9 @@ void add_bench(CommandLine& line) {
 
 void add_score(CommandLine& line) {
   auto c = std::make_shared<ScoreCommand>();
-  CLI::App& command = line.add("score", "compute scores of a predictions file: exact match and F1, or those of --metric",
-                               [&line, c] { run_score(*c, line.config().data); });
+  CLI::App& command =
+      line.add("score", "compute scores of a predictions file: exact match and F1, or those of --metric",
+               [&line, c] { run_score(*c, line.config().data); });
   command.add_option("dataset", c->dataset, "data set, as for data.eval")->required();
   command.add_option("predictions", c->predictions, "JSON: question id to text")->required();
   add_words(command, "--metric", c->metrics, "metrics to compute instead of exact match and F1")

@@ -65,12 +65,31 @@ void add_synth(CommandLine& line) {
   command.add_option("--data", c->ruler.data, "qa: data set of passages and questions; default: generated ones");
 }
 
+void add_explain(CommandLine& line) {
+  auto key = std::make_shared<std::string>();
+  line.add("explain", "what a setting means, its default and its values",
+           [&line, key] { run_explain(*key, line.registry()); })
+      .add_option("key", *key, "setting, section or last part of a key, such as train.lr, train or lr")
+      ->required();
+}
+
+void add_completion(CommandLine& line) {
+  auto shell = std::make_shared<std::string>();
+  line.add("completion", "print a completion script for a shell",
+           [&line, shell] { run_completion(*shell, line.app(), line.registry()); })
+      .add_option("shell", *shell, "bash or zsh")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh"}));
+}
+
 }  // namespace
 
 void add_tool_commands(CommandLine& line) {
   add_inspect(line);
+  add_explain(line);
   add_tokenize(line);
   add_synth(line);
+  add_completion(line);
 }
 
 }  // namespace precis

@@ -6,7 +6,17 @@ model="$root/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 expect 0 'precis' "$precis" --help
 expect 2 'Usage' "$precis"
-expect 2 'nonsense' "$precis" nonsense
+expect 2 'unknown command.*nonsense' "$precis" nonsense
+expect 2 'did you mean eval' "$precis" evl
+expect 2 'did you mean --question' "$precis" generate --questin x
+expect 0 'Compare:' "$precis" --help
+expect 0 'default: 0.0' "$precis" explain train.weight_decay
+expect 0 'train.weight_decay' "$precis" explain weight_decay
+expect 2 'did you mean train.batch' "$precis" explain train.bach
+expect 0 '"lr": 0.5' "$precis" train train.lr=0.5 --diff
+"$precis" completion bash > completion.sh
+expect 0 'explain' bash -c 'source completion.sh; COMP_WORDS=(precis exp); COMP_CWORD=1; _precis 2> /dev/null; echo "${COMPREPLY[@]}"'
+expect 0 'train.lr=' bash -c 'source completion.sh; COMP_WORDS=(precis train train.l); COMP_CWORD=2; _precis 2> /dev/null; echo "${COMPREPLY[@]}"'
 expect 0 '"\$schema"' "$precis" --print-schema
 expect 0 '"\$schema"' "$precis" train --print-schema
 expect 0 '"rank": 128' "$precis" train compressor.method=sac --print-config
@@ -80,6 +90,7 @@ expect 0 'Difference to icae' "$precis" sweep --config sweep.json
 expect 0 '"threads":1,"command":"precis sweep --config sweep.json"' tail -n 1 sweep/results.jsonl
 expect 0 '"done_now":0' "$precis" sweep --config sweep.json --json
 expect 0 'icae-4x-seed-1 .*done' "$precis" sweep --config sweep.json --list
+expect 0 'sac-8x-seed-7 .*to do' "$precis" sweep --config sweep.json --methods sac,icae --ratios 4,8 --seeds 7 --list
 expect 0 '"kind": "sweep"' "$precis" inspect sweep
 printf 'Mira Tov moved to Kelu in spring and paints birds there.' > note.txt
 expect 0 'own chunk' "$precis" inspect sweep/cells/pic-4x-seed-1 --attention note.txt
