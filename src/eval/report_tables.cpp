@@ -209,7 +209,7 @@ std::string latex_of(const std::vector<ReportTable>& tables) {
 
 std::string csv_cell(const std::string& text) {
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  return "\"" + replace_all(text, "\"", "\"\"") + "\"";
+  return cat('"', replace_all(text, "\"", "\"\""), '"');
 }
 
 std::string report_csv(const Json& report) {

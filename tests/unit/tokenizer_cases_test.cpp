@@ -88,13 +88,17 @@ TEST_P(TokenizerCases, IdsAndTextsAreTheOriginals) {
   for (size_t i = 0; i < c.at("ids").size(); ++i)
     EXPECT_EQ(tokenizer->encode(lines[i].get<std::string>(), special), c.at("ids")[i].get<TokenIds>()) << lines[i];
   EXPECT_EQ(differences(*tokenizer, lines, 1, special, c.at("digests")), 0);
-  if (special) EXPECT_EQ(differences(*tokenizer, lines, 4, false, c.at("plain_digests")), 0);
+  if (special) {
+    EXPECT_EQ(differences(*tokenizer, lines, 4, false, c.at("plain_digests")), 0);
+  }
 
   uint32_t digest = 2166136261U;
   const auto add = [&](const std::string& text) { digest = fnv(fnv(digest, text), "\n"); };
   for (size_t i = 0; i < lines.size(); ++i) {
     const std::string text = tokenizer->decode(tokenizer->encode(lines[i].get<std::string>(), special), !special);
-    if (i < c.at("texts").size()) EXPECT_EQ(text, c.at("texts")[i].get<std::string>()) << lines[i];
+    if (i < c.at("texts").size()) {
+      EXPECT_EQ(text, c.at("texts")[i].get<std::string>()) << lines[i];
+    }
     add(text);
   }
   for (const TokenIds& ids : special ? random_ids(c.at("vocabulary")) : std::vector<TokenIds>()) {
