@@ -21,7 +21,8 @@ struct OpenReport {
     const std::string where = (folder / "report.json").string();
     for (const Json& row : json_get<std::vector<Json>>(read_json(where), "rows", where)) {
       std::vector<std::string> tasks;
-      for (const auto& [task, scores] : json_get<Json>(row, "tasks", where).items()) tasks.push_back(task);
+      const Json scores = json_get<Json>(row, "tasks", where);
+      for (const auto& [task, of_task] : scores.items()) tasks.push_back(task);
       rows.emplace_back(json_get<std::string>(row, "name", where), std::move(tasks));
     }
   }

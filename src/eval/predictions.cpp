@@ -27,9 +27,10 @@ TaskScores read_items(const std::filesystem::path& path, const std::string& task
                     .groups = json_get<std::vector<int64_t>>(json, "contexts", where),
                     .ids = json_get<std::vector<std::string>>(json, "ids", where),
                     .sets = json_get<std::vector<std::string>>(json, "sets", where)};
-  for (const auto& [name, items] : json_get<Json>(json, "measures", where).items()) {
-    scores.measures.push_back(measure_of_items(
-        name, json_get<std::vector<std::vector<double>>>(json.at("measures"), name, where + ": measures")));
+  const Json measures = json_get<Json>(json, "measures", where);
+  for (const auto& [name, items] : measures.items()) {
+    scores.measures.push_back(
+        measure_of_items(name, json_get<std::vector<std::vector<double>>>(measures, name, where + ": measures")));
     const auto& own = scores.measures.back().items;
     const bool alike = own.size() == scores.ids.size() && scores.groups.size() == own.size() && !own.empty() &&
                        scores.sets.size() == own.size() && std::all_of(own.begin(), own.end(), [&](const auto& item) {
