@@ -59,7 +59,11 @@ def files_of(sources, split):
 def batches_of(path, columns):
     """Record batches of a parquet file, or of an Arrow file or stream."""
     if path.suffix == ".parquet":
-        yield from pq.ParquetFile(path).iter_batches(batch_size=1024, columns=columns)
+        file = pq.ParquetFile(path)
+        unknown = sorted(set(columns or ()) - set(file.schema_arrow.names))
+        if unknown:  # pyarrow would leave them out
+            fail(f"{path}: no column {', '.join(unknown)}; found: {', '.join(file.schema_arrow.names)}")
+        yield from file.iter_batches(batch_size=1024, columns=columns)
         return
     with pa.memory_map(str(path)) as source:
         try:
