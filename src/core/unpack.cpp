@@ -73,6 +73,11 @@ struct UnpackedFile::State {
   [[noreturn]] void fail() const { fail(reader); }
   [[noreturn]] void fail(archive* of) const {
     const char* message = archive_error_string(of);
+    if (message != nullptr && std::string_view(message).find("too much memory") != std::string_view::npos)
+      throw Error({.what = "zstd data with a long window",
+                   .where = path.string(),
+                   .expected = "a window of at most 128 MiB (zstd --long=27)",
+                   .hint = "unpack it with zstd -d --long=31"});
     throw Error({.what = gzip_error.empty() ? "corrupt compressed data" : "corrupt gzip data",
                  .where = path.string(),
                  .found = !gzip_error.empty()  ? gzip_error

@@ -32,7 +32,7 @@ bool find(const Json& value, std::string_view path, Found& found) {
     return member != value.end() && find(*member, rest, found);
   }
   if (!value.is_array()) return false;
-  if (std::all_of(key.begin(), key.end(), [](unsigned char c) { return std::isdigit(c) != 0; })) {
+  if (!key.empty() && std::all_of(key.begin(), key.end(), [](unsigned char c) { return std::isdigit(c) != 0; })) {
     const size_t index = key.size() < 10 ? std::stoul(key) : value.size();
     return index < value.size() && find(value[index], rest, found);
   }
@@ -46,8 +46,11 @@ Json opened(const Json& value) {
   if (!value.is_string()) return value;
   const auto& text = value.get_ref<const std::string&>();
   if (!text.starts_with('[') && !text.starts_with('{')) return value;
-  Json inside = Json::parse(text, nullptr, false);
-  return inside.is_discarded() ? value : inside;
+  try {
+    return parse_json(text, "");
+  } catch (const Error&) {
+    return value;
+  }
 }
 
 // The option that a letter (from A) or a number (from 0) names, if it is not an option's own text.

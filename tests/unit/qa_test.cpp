@@ -131,6 +131,9 @@ TEST(Fields, ErrorsNameLineFieldAndTheNearestKey) {
   EXPECT_CONTAINS(failure("a.jsonl", R"({"context": "c", "question": "q", "answers": "a"})", fields({.id = "key"})),
                   "the field \"key\" is missing");
   EXPECT_CONTAINS(failure("a.parquet", "PAR1"), "from_hf.py");
+  EXPECT_CONTAINS(
+      failure("a.jsonl", R"({"context": ["c"], "question": "q", "answers": "a"})", fields({.context = "context..x"})),
+      "data.fields.context");
 }
 
 TEST(Tables, AreReadAsSpreadsheetsWriteThem) {
@@ -151,6 +154,8 @@ TEST(Tables, AreReadAsSpreadsheetsWriteThem) {
   EXPECT_CONTAINS(failure("a.csv", "title,text,q,gold\na,b,\"c,d\n", fields(map)), "does not end");
   EXPECT_CONTAINS(failure("a.csv", "title,text,q,gold\n\"a\"x,b,c,d\n", fields(map)), "behind the quote");
   EXPECT_CONTAINS(failure("a.csv", "q,text,q\n", fields(map)), "duplicate column");
+  const std::string deep(100000, '[');  // is text, not a list
+  EXPECT_EQ(read_one("a.csv", "context,question,answers\nc,q," + deep + "\n").question.answers, Texts{deep});
   EXPECT_CONTAINS(failure("a.csv", std::string("title,text,q,gold\na,b\0,c,d\n", 26), fields(map)), "column text");
   EXPECT_CONTAINS(failure("a.csv", "title,text,q,gold\na,\xff,c,d\n", fields(map)), "column text");
 }
@@ -172,12 +177,13 @@ TEST(QaFiles, AnyNameAndCompressionIsRead) {
                  "D.JSONL", "D2.JSONL.GZ", "lines.json", "words.target.jsonl"};
   Texts twice = {"twice.jsonl.gz", "twice.jsonl.xz", "all.tar", "all.tar.xz"};
   if (std::system("command -v zstd > /dev/null") == 0) {
-    run_shell(
-        in +
-        "zstd -q -k d.jsonl && zstd -q --ultra --long=31 d.jsonl -o long.jsonl.zst && cat d.jsonl.zst d.jsonl.zst > "
-        "twice.jsonl.zst");
+    run_shell(in +
+              "zstd -q -k d.jsonl && zstd -q --long=27 < d.jsonl > long.jsonl.zst && zstd -q --ultra --long=31 < "
+              "d.jsonl > longest.jsonl.zst && cat d.jsonl.zst d.jsonl.zst > "
+              "twice.jsonl.zst");
     names.insert(names.end(), {"d.jsonl.zst", "long.jsonl.zst"});
     twice.push_back("twice.jsonl.zst");
+    EXPECT_CONTAINS(error_of([&] { read_qa(folder / "longest.jsonl.zst"); }), "unpack it with zstd -d --long=31");
   }
   for (const auto& name : names) {
     const auto passages = read_qa(folder / name);
