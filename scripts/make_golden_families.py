@@ -15,7 +15,7 @@ import gguf
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, Gemma3Config, Gemma3ForConditionalGeneration
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden"
 SHAPE = dict(hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, vocab_size=64,
@@ -30,6 +30,7 @@ CASES = {
                              dict(rope_theta=None, rope_local_base_freq=None, rope_scaling=None,
                                   rope_parameters={"full_attention": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e5},
                                                    "sliding_attention": {"rope_type": "default", "rope_theta": 500.0}})),
+    "gemma3_vision": ("gemma3_text", dict(sliding_window=4, layer_types=["sliding_attention", "full_attention"], head_dim=8), None),
     "phi3": ("phi3", dict(sliding_window=6, partial_rotary_factor=0.5), None),
     "phi3_longrope": ("phi3", dict(original_max_position_embeddings=16, rope_scaling={"type": "longrope", "short_factor": [1.0, 1.1, 1.2, 1.3], "long_factor": LONG}), None),
     "olmo2": ("olmo2", dict(num_key_value_heads=4, tie_word_embeddings=False), None),
@@ -47,7 +48,7 @@ CASES = {
                                                       "mscale": 1.0, "mscale_all_dim": 0.5}), None),
 }
 GGUF_ARCHITECTURE = {"gemma3_text": "gemma3", "ministral": None}
-WITHOUT_GGUF = {"gemma3_by_layer_type", "smollm3_listed", "qwen2_windows", "qwen3_yarn_scaled", "mistral_by_layer"}  # no key says what they have
+WITHOUT_GGUF = {"gemma3_by_layer_type", "gemma3_vision", "smollm3_listed", "qwen2_windows", "qwen3_yarn_scaled", "mistral_by_layer"}  # no key says what they have
 GGUF_NAMES = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.qkv_proj": "attn_qkv", "self_attn.o_proj": "attn_output",
               "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.gate_up_proj": "ffn_up",
               "mlp.down_proj": "ffn_down", "input_layernorm": "attn_norm", "pre_feedforward_layernorm": "ffn_norm", "post_feedforward_layernorm": "post_ffw_norm"}
@@ -164,15 +165,31 @@ def write_gguf(path, model, model_type):
     w.write_header_to_file(), w.write_kv_data_to_file(), w.write_tensors_to_file(), w.close()
 
 
-def write_case(name):
-    model_type, changes, respelled = CASES[name]
-    folder, model = OUT / name, tiny_model(model_type, changes)
-    folder.mkdir(parents=True, exist_ok=True)
+def write_with_vision(folder, model):
+    """The same decoder inside a model that also reads images, as transformers saves it."""
+    vision = dict(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, image_size=8, patch_size=4)
+    whole = Gemma3ForConditionalGeneration(Gemma3Config(text_config=model.config.to_dict(), vision_config=vision, mm_tokens_per_image=1))
+    whole.model.language_model.load_state_dict(model.model.state_dict())
+    whole.save_pretrained(folder)
+    (folder / "generation_config.json").unlink()
+
+
+def write_text_model(folder, model, respelled):
     tensors = {k: v.contiguous() for k, v in model.state_dict().items() if k != "lm_head.weight" or not model.config.tie_word_embeddings}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     config = {k: v for k, v in (model.config.to_dict() | (respelled or {})).items() if v is not None or k in ("sliding_window",)}
     (folder / "config.json").write_text(json.dumps({k: config[k] for k in sorted(config) if not k.startswith("_")}, indent=1) + "\n")
-    inputs, expected = values(model, 5 if "longrope" in name else 8)
+
+
+def write_case(name):
+    model_type, changes, respelled = CASES[name]
+    folder, model = OUT / name, tiny_model(model_type, changes)
+    folder.mkdir(parents=True, exist_ok=True)
+    if name == "gemma3_vision":
+        write_with_vision(folder, model)
+    else:
+        write_text_model(folder, model, respelled)
+    inputs, expected = values(model, 12 if "longrope" in name else 8)
     save_file(expected, folder / "expected.safetensors")
     (folder / "case.json").write_text(json.dumps({"name": name, "inputs": inputs}) + "\n")
     if name not in WITHOUT_GGUF:

@@ -23,17 +23,33 @@ void refuse_too_long(const Decoder& decoder, const DecoderInput& input, int64_t 
   }
 }
 
-// With longrope a longer context has other frequencies from its first position on, so the cache would have to be made
-// again.
-void refuse_frequency_change(const Decoder& decoder, const Tensor& last_position, int64_t new_tokens) {
-  const auto change = decoder.frequency_change();
-  if (!change) return;
-  const Tensor crosses = last_position.lt(*change).logical_and((last_position + new_tokens).gt(*change));
-  if (!crosses.any().item<bool>()) return;
-  throw Error({.what = "the answer reaches the position at which longrope changes its frequencies",
-               .expected = cat("prompt and answer within ", *change, " positions, or a prompt beyond them"),
-               .found = cat("up to ", last_position.max().item<int64_t>() + new_tokens),
-               .hint = "shorten the prompt or the answer"});
+// With longrope, a context that reaches `change` has other frequencies from its first position on. Keys and values of a
+// past cannot be made again.
+void refuse_frequency_change(const std::optional<int64_t>& change, const DecoderInput& input, int64_t new_tokens) {
+  if (!change || !input.past) return;
+  const int64_t last = input.position_ids.max().item<int64_t>() + new_tokens;
+  if (last <= *change) return;
+  throw Error({.what = "behind a memory of keys and values, the answer reaches the position at which longrope changes "
+                       "its frequencies",
+               .expected = cat("at most ", *change, " positions"),
+               .found = cat(last),
+               .hint = "shorten the prompt or the answer, or use a method whose memory is soft tokens"});
+}
+
+// The prompt with the tokens that were read since, each [B], as one input.
+DecoderInput with_tokens(const Decoder& decoder, const DecoderInput& prompt, const std::vector<Tensor>& ids) {
+  const int64_t B = prompt.rows.size(0), T = prompt.rows.size(1), more = static_cast<int64_t>(ids.size());
+  const Tensor added = decoder.embed(torch::stack(ids, 1));  // [B, more, D]
+  const Tensor positions = prompt.position_ids.expand({B, T});
+  DecoderInput out{.rows = torch::constant_pad_nd(prompt.rows.to(added.scalar_type()), {0, 0, 0, more}),
+                   .lengths = prompt.lengths + more,
+                   .position_ids = torch::constant_pad_nd(positions, {0, more})};
+  for (int64_t b = 0; b < B; ++b) {
+    const int64_t length = prompt.lengths[b].item<int64_t>();
+    out.rows[b].narrow(0, length, more).copy_(added[b]);
+    out.position_ids[b].narrow(0, length, more).copy_(positions[b][length - 1] + 1 + torch::arange(more));
+  }
+  return out;
 }
 
 KvCache cache_for(const Decoder& decoder, const DecoderInput& input, int64_t new_tokens) {
@@ -47,18 +63,18 @@ KvCache cache_for(const Decoder& decoder, const DecoderInput& input, int64_t new
 
 }  // namespace
 
-Continuation::Continuation(const Decoder& decoder, const DecoderInput& input, int64_t most_new_tokens, bool by_rows)
+Continuation::Continuation(const Decoder& decoder, const DecoderInput& prompts, int64_t most_new_tokens, bool by_rows)
     : decoder_(decoder),
-      cache_((refuse_too_long(decoder, input, most_new_tokens), cache_for(decoder, input, most_new_tokens))),
+      cache_((refuse_too_long(decoder, prompts, most_new_tokens), cache_for(decoder, prompts, most_new_tokens))),
       most_new_tokens_(most_new_tokens),
-      by_rows_(by_rows) {
-  const int64_t batch = input.rows.size(0);
-  const Tensor last_row = (input.lengths - 1).to(decoder.device()).view({batch, 1});
-  position_ = input.position_ids.to(decoder.device()).expand({batch, -1}).gather(1, last_row);
-  refuse_frequency_change(decoder, position_, most_new_tokens);
-  const Tensor states = decoder.hidden(input, &cache_);
-  const Tensor rows = states.gather(1, last_row.unsqueeze(-1).expand({-1, 1, states.size(2)}));  // [B, 1, D]
-  logits_ = decoder.logits(rows.squeeze(1));
+      by_rows_(by_rows),
+      change_(decoder.frequency_change()) {
+  refuse_frequency_change(change_, prompts, most_new_tokens);
+  read_prompts(prompts);
+  if (change_) {
+    prompts_ = prompts;
+    prompt_end_ = position_.cpu().clone();
+  }
   if (logits_.isnan().any().item<bool>()) {
     throw Error({.what = "the logits are not numbers",
                  .where = "generate",
@@ -66,7 +82,30 @@ Continuation::Continuation(const Decoder& decoder, const DecoderInput& input, in
   }
 }
 
+void Continuation::read_prompts(const DecoderInput& prompts) {
+  const int64_t batch = prompts.rows.size(0);
+  const Tensor last_row = (prompts.lengths - 1).to(decoder_.device()).view({batch, 1});
+  position_ = prompts.position_ids.to(decoder_.device()).expand({batch, -1}).gather(1, last_row);
+  const Tensor states = decoder_.hidden(prompts, &cache_);
+  const Tensor rows = states.gather(1, last_row.unsqueeze(-1).expand({-1, 1, states.size(2)}));  // [B, 1, D]
+  logits_ = decoder_.logits(rows.squeeze(1));
+}
+
+// Whether reading `ids` takes a context to the position at which frequencies change; if so, all is read again.
+bool Continuation::read_across_change(const Tensor& ids) {
+  if (!change_) return false;
+  tokens_.push_back(ids.clone());
+  if (!prompt_end_.eq(*change_ - static_cast<int64_t>(tokens_.size())).any().item<bool>()) return false;
+  rows_.reset();
+  graph_.reset();
+  began_ = false;
+  cache_ = cache_for(decoder_, prompts_, most_new_tokens_);
+  read_prompts(with_tokens(decoder_, prompts_, tokens_));
+  return true;
+}
+
 void Continuation::read(const Tensor& ids) {
+  if (read_across_change(ids)) return;
   if (!began_) {
     began_ = true;
     ids_ = torch::zeros({contexts()}, position_.options());
@@ -93,7 +132,7 @@ void Continuation::read(const Tensor& ids) {
 
 JointContinuation::JointContinuation(const Decoder& decoder, std::vector<Continuation*> members)
     : decoder_(decoder), members_(std::move(members)) {
-  if (decoder.row_weights() == nullptr) return;
+  if (decoder.row_weights() == nullptr || decoder.frequency_change()) return;
   for (size_t begin = 0; begin < members_.size(); begin += most_rows) {
     std::vector<KvCache*> caches;
     for (size_t i = begin; i < std::min(members_.size(), begin + most_rows); ++i) {

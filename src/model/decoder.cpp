@@ -27,13 +27,20 @@ Tensor Decoder::embed(const Tensor& ids) const {
 
 Tensor Decoder::logits(const Tensor& rows) const { return torch::linear(rows, classifier_); }
 
-Tensor Decoder::norm(const Tensor& x, const Tensor& weight) const {
-  return frozen_rms_norm(x, weight, config_.rms_norm_eps);
+namespace {
+
+// Computed in the weight's dtype, which may be wider than that of x.
+Tensor norm_of(const Tensor& x, const Tensor& weight, double eps) {
+  return frozen_rms_norm(x.to(weight.scalar_type()), weight, eps).to(x.scalar_type());
 }
+
+}  // namespace
+
+Tensor Decoder::norm(const Tensor& x, const Tensor& weight) const { return norm_of(x, weight, config_.rms_norm_eps); }
 
 LinearInput Decoder::normed(const Tensor& x, const Tensor& weight) const {
   if (!weight.defined()) return {x, {}};
-  return {x, [weight, eps = config_.rms_norm_eps](const Tensor& rows) { return frozen_rms_norm(rows, weight, eps); }};
+  return {x, [weight, eps = config_.rms_norm_eps](const Tensor& rows) { return norm_of(rows, weight, eps); }};
 }
 
 void Decoder::check_positions(const Tensor& position_ids) const {

@@ -225,18 +225,18 @@ void read_layers(const Json& config, const Family& family, const std::string& wh
 const Family& family_of(const Json& config, const std::string& where) {
   const auto model_type = json_get<std::string>(config, "model_type", where);
   if (const Family* family = find_family(model_type)) return *family;
-  throw Error({.what = "unsupported model_type",
-               .where = where,
-               .expected = family_names(),
-               .found = excerpt(model_type),
-               .hint = model_type == "gemma3" ? "this folder holds a vision model too: use a GGUF file, which has the "
-                                                "text decoder alone, or a text-only checkpoint (1B, 270M)"
-                                              : ""});
+  throw Error(
+      {.what = "unsupported model_type", .where = where, .expected = family_names(), .found = excerpt(model_type)});
 }
 
 }  // namespace
 
 DecoderConfig decoder_config_from_hugging_face(const Json& config, const std::string& where) {
+  if (config.contains("text_config") && json_get<std::string>(config, "model_type", where) == "gemma3") {
+    Json text = json_get<Json>(config, "text_config", where);  // Gemma 3 with vision
+    if (!text.contains("model_type")) text["model_type"] = "gemma3_text";
+    return decoder_config_from_hugging_face(text, where + ": text_config");
+  }
   const Family& f = family_of(config, where);
   refuse_unsupported(config, f, where);
   DecoderConfig c;
@@ -261,6 +261,7 @@ DecoderConfig decoder_config_from_hugging_face(const Json& config, const std::st
   c.fused_qkv = c.fused_gate_up = f.fused;
   c.qk_norm = f.qk_norm;
   c.norms = *f.norms;
+  c.fp32_norms = f.fp32_norms;
   c.activation = read_activation(config, f, where);
   if (f.gemma) {
     c.norm_offset = 1;

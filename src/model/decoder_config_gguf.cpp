@@ -221,6 +221,7 @@ DecoderConfig decoder_config_from_gguf(const GgufFile& file) {
   c.mlp_bias = has_tensor(file, "blk.0.ffn_down.bias");
   c.qk_norm = f.qk_norm;
   c.norms = *f.norms;
+  c.fp32_norms = f.fp32_norms;
   if (f.gemma) {  // the norms' weights are stored whole, unlike in Hugging Face's files
     c.activation = Activation::gelu_tanh;
     c.embedding_scale = std::sqrt(static_cast<double>(c.hidden));

@@ -28,6 +28,7 @@ struct Family {
   bool fused = false;                            // qkv_proj and gate_up_proj
   QkNorm qk_norm = QkNorm::none;
   const NormNames* norms = &pre_norms;
+  bool fp32_norms = false;
   bool gemma = false;              // scaled embeddings, norm weights less 1, query_pre_attn_scalar
   double local_theta = 0;          // above 0: layers with a window have a rotary embedding of their own
   int64_t rope_interval = 0;       // above 0: every such layer has no rotary embedding

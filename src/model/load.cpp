@@ -22,11 +22,6 @@ Tensor finite(const Tensor& weight, const std::string& name, const Checkpoint& c
   return weight;
 }
 
-// The weight of an RMSNorm as it is applied.
-Tensor with_offset(const Tensor& weight, const DecoderConfig& config) {
-  return config.norm_offset == 0 ? weight : weight + config.norm_offset;
-}
-
 }  // namespace
 
 Decoder::Decoder(DecoderConfig config)
@@ -52,7 +47,8 @@ Decoder::Decoder(DecoderConfig config, const Checkpoint& checkpoint, at::ScalarT
   };
   embedding_ = read("model.embed_tokens.weight", {config_.vocabulary, config_.hidden});
   classifier_ = config_.tied_embeddings ? embedding_ : read("lm_head.weight", {config_.vocabulary, config_.hidden});
-  final_norm_ = with_offset(read("model.norm.weight", {config_.hidden}), config_);
+  used.insert("model.norm.weight");
+  final_norm_ = read_norm(checkpoint, "model.norm.weight", config_.hidden);
   embedding_scale_ = torch::scalar_tensor(config_.embedding_scale, dtype_).item<double>();
   for (const RopeConfig& rope : config_.ropes) rope_frequencies_.push_back(rope_frequencies(rope).to(device_));
   layers_.resize(static_cast<size_t>(config_.layers));
@@ -96,6 +92,13 @@ std::shared_ptr<const RowWeights> Decoder::make_row_weights(at::ScalarType dtype
   return out;
 }
 
+// The weight of an RMSNorm as it is applied.
+Tensor Decoder::read_norm(const Checkpoint& checkpoint, const std::string& name, int64_t width) const {
+  const Tensor weight = finite(checkpoint.tensor(name, {width}), name, checkpoint)
+                            .to(device_, config_.fp32_norms ? torch::kFloat : dtype_);
+  return (config_.norm_offset == 0 ? weight : weight + config_.norm_offset).clone();
+}
+
 void Decoder::load_layer(int64_t index, const Checkpoint& checkpoint, std::set<std::string>& used, WeightPool& pool) {
   Layer& layer = layers_[static_cast<size_t>(index)];
   const std::string prefix = cat("model.layers.", index, ".");
@@ -114,17 +117,19 @@ void Decoder::load_layer(int64_t index, const Checkpoint& checkpoint, std::set<s
   };
   const int64_t q = config_.heads * config_.head_dim, kv = config_.kv_heads * config_.head_dim, D = config_.hidden,
                 F = config_.intermediate;
-  const auto read_norm = [&](const std::string& name, int64_t width) {
-    return name.empty() ? Tensor() : with_offset(read(name + ".weight", {width}), config_).clone();
+  const auto norm_if = [&](const std::string& name, int64_t width) {
+    if (name.empty()) return Tensor();
+    used.insert(prefix + name + ".weight");
+    return read_norm(checkpoint, prefix + name + ".weight", width);
   };
-  layer.attention_in = read_norm(config_.norms.attention_in, D);
-  layer.attention_out = read_norm(config_.norms.attention_out, D);
-  layer.mlp_in = read_norm(config_.norms.mlp_in, D);
-  layer.mlp_out = read_norm(config_.norms.mlp_out, D);
+  layer.attention_in = norm_if(config_.norms.attention_in, D);
+  layer.attention_out = norm_if(config_.norms.attention_out, D);
+  layer.mlp_in = norm_if(config_.norms.mlp_in, D);
+  layer.mlp_out = norm_if(config_.norms.mlp_out, D);
   if (config_.qk_norm != QkNorm::none) {
     const bool whole = config_.qk_norm == QkNorm::whole;
-    layer.q_norm = read_norm("self_attn.q_norm", whole ? q : config_.head_dim);
-    layer.k_norm = read_norm("self_attn.k_norm", whole ? kv : config_.head_dim);
+    layer.q_norm = norm_if("self_attn.q_norm", whole ? q : config_.head_dim);
+    layer.k_norm = norm_if("self_attn.k_norm", whole ? kv : config_.head_dim);
     if (config_.query_scale != 1) layer.q_norm = layer.q_norm * config_.query_scale;
   }
   using Linears = std::vector<std::pair<std::string, int64_t>>;
@@ -167,9 +172,11 @@ std::shared_ptr<const Decoder> load_decoder(const fs::path& path, const std::str
                        decode_dtype = decode_dtype_name == "same" ? dtype : resolve_dtype(decode_dtype_name, device);
   if (fs::is_directory(path)) {
     const fs::path file = path / "config.json";
-    const auto checkpoint = open_hugging_face_checkpoint(path);
-    return std::make_shared<Decoder>(decoder_config_from_hugging_face(read_json(file), file.string()), *checkpoint,
-                                     dtype, device, decode_dtype);
+    auto checkpoint = open_hugging_face_checkpoint(path);
+    const Json config = read_json(file);
+    if (config.contains("text_config")) checkpoint = text_part(std::move(checkpoint));
+    return std::make_shared<Decoder>(decoder_config_from_hugging_face(config, file.string()), *checkpoint, dtype,
+                                     device, decode_dtype);
   }
   const DecoderConfig config = decoder_config_from_gguf(GgufFile(path));
   const auto checkpoint = open_gguf_checkpoint(path, gguf_layout(config));

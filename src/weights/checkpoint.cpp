@@ -109,6 +109,40 @@ class HuggingFaceCheckpoint : public Checkpoint {
   std::map<std::string, size_t> shard_of_;
 };
 
+// The name in a decoder alone of a tensor of a model with vision; "" for one of another part. Folders name the decoder
+// language_model.model (transformers up to 4.51, and still when saving) or model.language_model.
+std::string name_in_text_part(const std::string& name) {
+  constexpr std::string_view outer = "language_model.", inner = "model.language_model.";
+  if (name.starts_with(outer)) return name.substr(outer.size());
+  if (name.starts_with(inner)) return "model." + name.substr(inner.size());
+  return name == "lm_head.weight" ? name : "";
+}
+
+class TextPart : public Checkpoint {
+ public:
+  explicit TextPart(std::unique_ptr<Checkpoint> whole) : whole_(std::move(whole)) {
+    for (const auto& name : whole_->names()) {
+      if (const std::string own = name_in_text_part(name); !own.empty()) stored_[own] = name;
+    }
+  }
+  bool has(const std::string& name) const override { return stored_.count(name) > 0; }
+  Tensor tensor(const std::string& name) const override {
+    const auto found = stored_.find(name);
+    return whole_->tensor(found == stored_.end() ? name : found->second);  // the error of a missing one is the whole's
+  }
+  std::set<std::string> names() const override {
+    std::set<std::string> out;
+    for (const auto& [name, stored] : stored_) out.insert(name);
+    return out;
+  }
+  std::string fingerprint() const override { return whole_->fingerprint(); }
+  std::string path() const override { return whole_->path(); }
+
+ private:
+  std::unique_ptr<Checkpoint> whole_;
+  std::map<std::string, std::string> stored_;
+};
+
 // Hugging Face name <-> GGUF name of a layer's linears and head norms. One table for all families.
 constexpr std::pair<const char*, const char*> names_of_layer[] = {
     {"self_attn.q_proj", "attn_q"},      {"self_attn.k_proj", "attn_k"},      {"self_attn.v_proj", "attn_v"},
@@ -207,6 +241,10 @@ class GgufCheckpoint : public Checkpoint {
 
 std::unique_ptr<Checkpoint> open_hugging_face_checkpoint(const fs::path& folder) {
   return std::make_unique<HuggingFaceCheckpoint>(folder);
+}
+
+std::unique_ptr<Checkpoint> text_part(std::unique_ptr<Checkpoint> whole) {
+  return std::make_unique<TextPart>(std::move(whole));
 }
 
 std::unique_ptr<Checkpoint> open_gguf_checkpoint(const fs::path& file, GgufLayout layout) {

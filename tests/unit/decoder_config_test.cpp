@@ -120,7 +120,7 @@ TEST(DecoderConfigs, LongRope) {
 }
 
 TEST(DecoderConfigs, WhatIsNotBuiltIsRefusedByName) {
-  EXPECT_CONTAINS(message_of(small("gemma3")), "GGUF");
+  EXPECT_CONTAINS(message_of(small("gemma3")), "gemma3_text");  // without text_config
   EXPECT_CONTAINS(message_of(small("gemma2")), "gemma3_text");
   EXPECT_CONTAINS(message_of(small("gemma3_text", {{"final_logit_softcapping", 30.0}})), "final_logit_softcapping");
   EXPECT_CONTAINS(message_of(small("gemma3_text", {{"use_bidirectional_attention", true}})), "bidirectional");
@@ -132,20 +132,65 @@ TEST(DecoderConfigs, WhatIsNotBuiltIsRefusedByName) {
   }
 }
 
-// With longrope a context has one set of frequencies, so kept keys cannot be those of a longer one.
-TEST(LongRope, KeysAreNotKeptAcrossTheChange) {
-  const auto decoder = load_decoder(std::filesystem::path(PRECIS_SOURCE_DIR) / "tests" / "golden" / "phi3_longrope");
+// With longrope a context has one set of frequencies. The golden case has its change at 16.
+class LongRope : public ::testing::Test {
+ protected:
+  DecoderInput input(const std::vector<int64_t>& lengths) const {
+    const TokenBatch batch = random_contexts(lengths);
+    return {decoder_->embed(batch.ids), batch.lengths, torch::arange(batch.ids.size(1)).unsqueeze(0)};
+  }
+  const at::NoGradGuard no_gradient_;
+  std::shared_ptr<const Decoder> decoder_ =
+      load_decoder(std::filesystem::path(PRECIS_SOURCE_DIR) / "tests" / "golden" / "phi3_longrope");
+};
+
+TEST_F(LongRope, AnAnswerAcrossTheChangeIsReadAgain) {
+  EXPECT_EQ(decoder_->frequency_change(), 16);
+  const std::vector<int64_t> lengths = {10, 13, 20};
+  const DecoderInput prompts = input(lengths);
+  const auto answers = generate(*decoder_, prompts, {.max_new_tokens = 12});
+  for (int64_t b = 0; b < 3; ++b) {  // the reference: each token after a pass over all before it
+    Tensor rows = prompts.rows[b].narrow(0, 0, lengths[static_cast<size_t>(b)]).unsqueeze(0);
+    std::vector<int64_t> expected;
+    for (int step = 0; step < 12; ++step) {
+      const Tensor last =
+          decoder_->hidden({rows, torch::tensor({rows.size(1)}), torch::arange(rows.size(1)).unsqueeze(0)});
+      const Tensor next = decoder_->logits(last[0][-1]).argmax().view({1, 1});
+      expected.push_back(next.item<int64_t>());
+      rows = torch::cat({rows, decoder_->embed(next)}, 1);
+    }
+    EXPECT_EQ(answers[static_cast<size_t>(b)], expected) << b;
+  }
+}
+
+TEST_F(LongRope, KeysAreNotKeptAcrossTheChange) {
+  const Tensor first_row = torch::zeros({1, 1}, torch::kLong);
+  const auto keys = decoder_->keys_values(input({16}), first_row);
+  EXPECT_EQ(keys.size(), 2);
+  EXPECT_CONTAINS(error_of([&] { decoder_->keys_values(input({17}), first_row); }), "longrope");
+  DecoderInput behind = input({10});
+  behind.past = PastKeyValues{keys, torch::tensor({1})};
+  EXPECT_EQ(generate(*decoder_, behind, {.max_new_tokens = 6}).front().size(), 6);
+  EXPECT_CONTAINS(error_of([&] { generate(*decoder_, behind, {.max_new_tokens = 8}); }), "longrope");
+}
+
+// Norms that are multiplied in fp32 before rounding, as Gemma's and OLMo-2's, pass bf16 rows on.
+TEST(Families, RunInBf16) {
   const at::NoGradGuard no_gradient;
-  const auto input = [&](int64_t tokens) {
-    const Tensor ids = torch::arange(tokens).unsqueeze(0);
-    return DecoderInput{decoder->embed(ids), torch::tensor({tokens}), ids};
-  };
-  EXPECT_EQ(decoder->frequency_change(), 16);
-  EXPECT_EQ(generate(*decoder, input(10), {.max_new_tokens = 6}).front().size(), 6);
-  EXPECT_EQ(generate(*decoder, input(17), {.max_new_tokens = 6}).front().size(), 6);
-  EXPECT_CONTAINS(error_of([&] { generate(*decoder, input(10), {.max_new_tokens = 8}); }), "longrope");
-  EXPECT_EQ(decoder->keys_values(input(16), torch::zeros({1, 1}, torch::kLong)).size(), 2);
-  EXPECT_CONTAINS(error_of([&] { decoder->keys_values(input(17), torch::zeros({1, 1}, torch::kLong)); }), "longrope");
+  for (const char* name : {"gemma3", "phi3", "olmo2", "smollm3", "qwen3"}) {
+    const auto path = std::filesystem::path(PRECIS_SOURCE_DIR) / "tests" / "golden" / name;
+    std::vector<Tensor> logits;
+    for (const char* dtype : {"float32", "bfloat16"}) {
+      const auto decoder = load_decoder(path, dtype);
+      const Tensor ids = torch::arange(3, 13).unsqueeze(0), positions = torch::arange(10).unsqueeze(0);
+      const Tensor rows = decoder->hidden({decoder->embed(ids), torch::tensor({10}), positions});
+      EXPECT_EQ(rows.scalar_type(), decoder->dtype()) << name;
+      logits.push_back(decoder->logits(rows).to(torch::kFloat));
+    }
+    const double off = (logits[0] - logits[1]).abs().max().item<double>();
+    EXPECT_LT(off, 0.05 * logits[0].abs().max().item<double>()) << name;
+    EXPECT_GT(off, 0) << name;
+  }
 }
 
 TEST(Weights, OtherContainersGetAHint) {

@@ -27,6 +27,9 @@ class Continuation {
  private:
   friend class JointContinuation;
 
+  void read_prompts(const DecoderInput& prompts);
+  bool read_across_change(const Tensor& ids);
+
   const Decoder& decoder_;
   KvCache cache_;
   int64_t most_new_tokens_;
@@ -34,6 +37,10 @@ class Continuation {
   std::optional<RowDecoder> rows_;
   std::optional<DeviceGraph> graph_;
   bool began_ = false;
+  std::optional<int64_t> change_;  // with longrope, the position at which all is read again; then these are kept:
+  DecoderInput prompts_;
+  Tensor prompt_end_;           // int64 [B, 1]
+  std::vector<Tensor> tokens_;  // read since, int64 [B] each
   Tensor position_;            // int64 [B, 1], of the last row read
   Tensor ids_, one_, logits_;  // the graph's inputs and output, at fixed addresses
 };

@@ -114,6 +114,7 @@ class Decoder {
   class Plans;  // the plan of each layer of a pass
 
   std::shared_ptr<const RowWeights> make_row_weights(at::ScalarType dtype) const;
+  Tensor read_norm(const Checkpoint& checkpoint, const std::string& name, int64_t width) const;
   void load_layer(int64_t index, const Checkpoint& checkpoint, std::set<std::string>& used, WeightPool& pool);
   Heads project(int64_t layer, const Tensor& x, const RopeTable* rope, const Adapters& adapters) const;
   // `into`: destination of the layer's rows; without gradients only.

@@ -25,10 +25,11 @@ struct DecoderConfig {
   QkNorm qk_norm = QkNorm::none;
   Activation activation = Activation::silu;
   NormNames norms = pre_norms;
-  double norm_offset = 0;              // added to the norms' weights: Gemma stores them less 1
-  double embedding_scale = 1;          // of embedded tokens
-  double query_scale = 1;              // of queries, beside 1 / sqrt(head_dim); other than 1 only with q and k norm
-  std::vector<RopeConfig> ropes;       // rotary embeddings
+  bool fp32_norms = false;        // norms are multiplied by their weights before they are rounded to the rows' dtype
+  double norm_offset = 0;         // added to the norms' weights: Gemma stores them less 1
+  double embedding_scale = 1;     // of embedded tokens
+  double query_scale = 1;         // of queries, beside 1 / sqrt(head_dim); other than 1 only with q and k norm
+  std::vector<RopeConfig> ropes;  // rotary embeddings
   std::vector<int64_t> rope_of_layer;  // per layer: its place in `ropes`; -1: no rotation
   std::vector<int64_t> window;         // per layer: attention window in tokens, including the row itself; 0: unlimited
 

@@ -28,6 +28,10 @@ class Checkpoint {
 // `folder` holds model.safetensors, or model.safetensors.index.json with its shards.
 std::unique_ptr<Checkpoint> open_hugging_face_checkpoint(const std::filesystem::path& folder);
 
+// The text decoder of a model that also reads images: without the tensors of the vision tower and its projector, under
+// the names of a decoder alone.
+std::unique_ptr<Checkpoint> text_part(std::unique_ptr<Checkpoint> whole);
+
 // Where a layer's RMSNorms stand, by Hugging Face's names; "": none there.
 struct NormNames {
   std::string attention_in, attention_out, mlp_in, mlp_out;  // before and after attention and feed-forward
