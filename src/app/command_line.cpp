@@ -31,6 +31,10 @@ void CommandLine::add_group(const std::string& name, void (*add_commands)(Comman
 }
 
 int CommandLine::run(std::vector<std::string> words) {
+  for (size_t i = 1; i < words.size(); ++i) {  // CLI11 would read a path in brackets as a list
+    const bool is_path = words[i].starts_with('[') && words[i].ends_with(']') && !words[i - 1].starts_with("--");
+    if (is_path) words[i].insert(0, "./");
+  }
   try {
     app_.parse(std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 expects the last argument first
   } catch (const CLI::ParseError& e) {

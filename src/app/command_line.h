@@ -58,7 +58,8 @@ void add_checkpoint_option(CLI::App& command, RunOptions& options);
 void add_dtype_option(CLI::App& command, RunOptions& options);
 void add_segments_at_once(CLI::App& command, int64_t& value);
 
-// A list of words, each taken as it is: CLI11 would read "[x]" as a list of its own.
+// An option that may be repeated, each word taken as it is: CLI11 would read "[x]" as a list of its own. Paths without
+// an option's name are lists by themselves; CommandLine::run writes "[x]" as "./[x]" there.
 CLI::Option* add_words(CLI::App& command, const std::string& name, std::vector<std::string>& words,
                        const std::string& about);
 

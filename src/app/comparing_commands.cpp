@@ -79,7 +79,7 @@ void add_compare(CommandLine& line) {
   auto c = std::make_shared<CompareCommand>();
   CLI::App& command = line.add("compare", "differences between reports over the same questions, with paired intervals",
                                [c] { run_compare(*c); });
-  add_words(command, "reports", c->reports, "folders of precis eval; each later one is compared with the first")
+  command.add_option("reports", c->reports, "folders of precis eval; each later one is compared with the first")
       ->required();
   command.add_option("--row", c->options.row, "row of the later reports; default: rows that the first one has too");
   command.add_option("--against", c->options.against, "row of the first report; default: the row of the same name");

@@ -16,8 +16,9 @@ void add_train(CommandLine& line) {
 void add_prepare(CommandLine& line) {
   auto c = std::make_shared<PrepareCommand>();
   CLI::App& command = line.add("prepare", "tokenise a text corpus for training", [c] { run_prepare(*c); });
-  add_words(command, "sources", c->options.sources,
-            "text, Markdown or jsonl files (.gz, .xz, .zst), tar archives of them, folders, globs")
+  command
+      .add_option("sources", c->options.sources,
+                  "text, Markdown or jsonl files (.gz, .xz, .zst), tar archives of them, folders, globs")
       ->required();
   command.add_option("--tokenizer", c->tokenizer, "tokenizer file or folder, or GGUF file")->required();
   command.add_option("--out", c->out, "folder for the shards; resumes an interrupted run")->required();
@@ -72,7 +73,7 @@ void add_train_tokenizer(CommandLine& line) {
   auto c = std::make_shared<TrainTokenizerCommand>();
   CLI::App& command = line.add("train-tokenizer", "train a SentencePiece tokenizer (byte-pair encoding) on text",
                                [c] { run_train_tokenizer(*c); });
-  add_words(command, "sources", c->sources, "files, folders or globs, as for precis prepare")->required();
+  command.add_option("sources", c->sources, "files, folders or globs, as for precis prepare")->required();
   command.add_option("--out", c->out, "folder to create: tokenizer.model, tokenizer_config.json")->required();
   command.add_option("--vocabulary", c->vocabulary, "vocabulary size")->check(CLI::Range(260, 1 << 20));
   command.add_option("--bytes-per-document", c->bytes, "bytes to read from the start of each document")

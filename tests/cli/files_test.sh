@@ -45,6 +45,7 @@ HOME="$work" expect 0 '"steps":0' "$precis" train 'run.dir=~/home_run' train.ste
 that "run.dir=~/x is below the home folder" test -d home_run -a ! -e '~'
 mkdir '[books]' && printf 'The river and the town.' > '[books]/a.txt'
 expect 0 '"documents":1' "$precis" prepare '[books]' --tokenizer "$root/assets/small-decoder" --out corpus --json
+expect 0 '"documents":2' "$precis" prepare text.txt '[books]' --tokenizer "$root/assets/small-decoder" --out corpora --json
 answer() { "$precis" --quiet generate --compressor run --memory m.safetensors --prompt ' It' --max-new-tokens 12 --json "$@" | sed 's/.*"text":"\([^"]*\)".*/\1/'; }
 whole="$(answer)"
 that "--stop '[x]' is the text with its brackets" test "$(answer --stop "[${whole:1:2}]")" = "$whole"
