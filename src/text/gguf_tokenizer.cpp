@@ -1,8 +1,6 @@
 // The tokenizer inside a GGUF file's metadata, `tokenizer.ggml.*`. What an absent key means is llama.cpp's choice
 // (src/llama-vocab.cpp).
-#include <algorithm>
-
-#include "bpe.h"
+#include "pipeline.h"
 #include "precis/core/error.h"
 #include "precis/core/gguf.h"
 #include "precis/core/strings.h"
@@ -79,7 +77,7 @@ std::unique_ptr<Tokenizer> sentencepiece_of(const GgufFile& file, bool unigram) 
     for (const int64_t byte_value : file.integers(prefix + "precompiled_charsmap"))
       definition.precompiled_charsmap += static_cast<char>(byte_value);
   }
-  auto tokenizer = make_sentencepiece(sentencepiece_model(definition, file.path()), file.path());
+  auto tokenizer = make_sentencepiece(sentencepiece_model(definition, file.path()), {}, file.path());
   tokenizer->bos_id = id_or(file, "bos_token_id", unigram ? -1 : 1);
   tokenizer->eos_id = id_or(file, "eos_token_id", unigram ? 1 : 2);
   tokenizer->adds_bos = file.boolean(prefix + "add_bos_token", !unigram);
@@ -93,29 +91,25 @@ std::unique_ptr<Tokenizer> byte_level_of(const GgufFile& file) {
                  .expected = prefix + "pre",
                  .hint = "an old conversion: convert the model again, or set tokenizer.path to its tokenizer.json"});
   }
-  const std::string& pre = file.text(prefix + "pre");
+  NamedPreTokenizer named = named_pretokenizer(file.text(prefix + "pre"), file.path());
+  Pipeline pipeline;
+  pipeline.pre_tokenizer = std::move(named.pre_tokenizer);
+  if (named.nfc) pipeline.normalizer.add_form(Normalizer::Form::nfc);
   BpeDefinition definition;
-  definition.pre_tokenizer = named_pretokenizer(pre, file.path());
   definition.tokens = file.texts(prefix + "tokens");
   std::vector<int64_t> types(definition.tokens.size(), normal);
   if (file.has(prefix + "token_type")) types = token_types(file, types.size());
   for (size_t id = 0; id < types.size(); ++id) {
-    std::string& token = definition.tokens[id];
-    if (types[id] == control || types[id] == user_defined) {
-      definition.specials.push_back({token, static_cast<int64_t>(id), types[id] == control});
-    } else if (types[id] == unused && !is_printable_byte_text(token)) {
-      token.clear();
-    } else {
-      token = bytes_of_printable(token, file.path());
-    }
+    if (types[id] != control && types[id] != user_defined) continue;
+    pipeline.added.push_back(
+        {.content = definition.tokens[id], .id = static_cast<int64_t>(id), .special = types[id] == control});
   }
   definition.merges = parse_merges(file.texts(prefix + "merges"), file.path());
-  definition.whole_piece_first = pre == "llama-bpe" || pre == "llama3" || pre == "llama-v3";
-  const bool adds_bos = definition.whole_piece_first;
-  auto tokenizer = std::make_unique<BpeTokenizer>(std::move(definition), file.path());
+  definition.whole_piece_first = named.whole_piece_first;
+  auto tokenizer = make_byte_level(std::move(pipeline), std::move(definition), file.path());
   tokenizer->bos_id = id_or(file, "bos_token_id", -1);
   tokenizer->eos_id = id_or(file, "eos_token_id", -1);
-  tokenizer->adds_bos = file.boolean(prefix + "add_bos_token", adds_bos);
+  tokenizer->adds_bos = file.boolean(prefix + "add_bos_token", named.adds_bos);
   return tokenizer;
 }
 
@@ -132,24 +126,6 @@ std::unique_ptr<Tokenizer> tokenizer_of(const GgufFile& file) {
 
 }  // namespace
 
-void add_named_ends(Tokenizer& tokenizer, const std::function<int64_t(const std::string&)>& id_of) {
-  auto& ends = tokenizer.end_ids;
-  const auto add = [&](const char* name) {
-    if (const int64_t id = id_of(name); id >= 0) ends.push_back(id);
-  };
-  // Harmony (gpt-oss): <|end|> ends one message of an answer.
-  const bool harmony = id_of("<|return|>") >= 0 && id_of("<|call|>") >= 0;
-  for (const char* name : {"<|return|>", "<|call|>"}) {
-    if (harmony) add(name);
-  }
-  if (!harmony) add("<|end|>");
-  for (const char* name : {"<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<end_of_turn>", "<|endoftext|>",
-                           "<|end_of_text|>", "<EOT>", "<end_of_utterance>"})
-    add(name);
-  std::sort(ends.begin(), ends.end());
-  ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
-}
-
 std::unique_ptr<Tokenizer> load_gguf_tokenizer(const std::filesystem::path& path) {
   const GgufFile file(path);
   auto tokenizer = tokenizer_of(file);
@@ -164,14 +140,7 @@ std::unique_ptr<Tokenizer> load_gguf_tokenizer(const std::filesystem::path& path
   for (const char* key : {"eos_token_id", "eot_token_id", "eom_token_id"}) {  // of a text, a turn, a message
     if (const int64_t id = id_or(file, key, -1); id >= 0) ends.push_back(id);
   }
-  if (tokenizer->eos_id >= 0) ends.push_back(tokenizer->eos_id);
-  const auto tokens = file.texts(prefix + "tokens");
-  std::map<std::string, int64_t> id_of;
-  for (size_t id = 0; id < tokens.size(); ++id) id_of.emplace(tokens[id], static_cast<int64_t>(id));
-  add_named_ends(*tokenizer, [&](const std::string& name) {
-    const auto found = id_of.find(name);
-    return found == id_of.end() ? int64_t{-1} : found->second;
-  });
+  complete_end_ids(*tokenizer);
   return tokenizer;
 }
 

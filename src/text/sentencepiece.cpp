@@ -2,12 +2,15 @@
 
 #include <sentencepiece_processor.h>
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 
+#include "added_tokens.h"
 #include "precis/core/error.h"
 #include "precis/core/hash.h"
 #include "precis/core/strings.h"
+#include "token_model.h"
 
 namespace precis {
 namespace {
@@ -59,7 +62,7 @@ void check_normalisation(std::string_view rules, const std::string& where) {
 
 class SentencePieceTokenizer : public Tokenizer {
  public:
-  SentencePieceTokenizer(std::string_view model, const std::string& where) {
+  SentencePieceTokenizer(std::string_view model, const std::vector<AddedToken>& added, const std::string& where) {
     for_each_field(model, [&](uint64_t field, std::string_view part) {
       constexpr uint64_t normalizer = 3, denormalizer = 5, rules = 2;
       if (field != normalizer && field != denormalizer) return;
@@ -75,21 +78,42 @@ class SentencePieceTokenizer : public Tokenizer {
       problem = e.what();
     }
     if (!problem.empty()) throw Error({.what = "not a SentencePiece model", .where = where, .found = excerpt(problem)});
+    std::vector<AddedToken> tokens = added;
     for (int id = 0; id < processor_.GetPieceSize(); ++id) {
-      if (processor_.IsControl(id)) add_special(processor_.IdToPiece(id), id);
+      if (processor_.IsControl(id)) tokens.push_back({.content = processor_.IdToPiece(id), .id = id});
     }
+    Hasher hasher;
+    hasher.update(model);
+    size_ = processor_.GetPieceSize();
+    for (const auto& token : added) {
+      if (token.id < 0 || token.id > most_token_ids)
+        throw Error({.what = "the id of an added token is out of range", .where = where, .found = cat(token.id)});
+      const bool known =
+          token.id < processor_.GetPieceSize() && processor_.IdToPiece(static_cast<int>(token.id)) == token.content;
+      if (known && !token.lstrip && !token.rstrip && !token.single_word) continue;
+      if (!known) added_names_[token.id] = token.content;
+      size_ = std::max(size_, token.id + 1);
+      hasher.update(
+          cat("\n", token.id, " ", token.content, token.special, token.lstrip, token.rstrip, token.single_word));
+    }
+    set_added_tokens(tokens, where);
+    set_hash(hasher.hex());
     bos_id = processor_.bos_id();
     eos_id = processor_.eos_id();
     pad_id = processor_.pad_id();
     adds_bos = bos_id >= 0;
     if (eos_id >= 0) end_ids = {eos_id};
     TokenIds probe;
-    encode_plain("a", probe);
+    encode_plain("a", true, probe);
     for (const int64_t id : probe) adds_space_ |= token_bytes(id).starts_with(' ');
-    set_hash(hash_hex(model));
+    TokenIds spaces;
+    encode_plain("   ", true, spaces);
+    removes_spaces_ = spaces.empty();
   }
 
   std::string token_bytes(int64_t id) const override {
+    if (const auto name = added_names_.find(id); name != added_names_.end()) return name->second;
+    if (id >= processor_.GetPieceSize()) return "";  // an id that no token has
     const int piece_id = static_cast<int>(id);
     const std::string& piece = processor_.IdToPiece(piece_id);
     if (processor_.IsByte(piece_id))
@@ -97,27 +121,49 @@ class SentencePieceTokenizer : public Tokenizer {
     if (processor_.IsUnknown(piece_id)) return " \xE2\x81\x87 ";  // SentencePiece's own surface for unknown text
     return replace_all(piece, "\xE2\x96\x81", " ");
   }
-  int64_t vocabulary_size() const override { return processor_.GetPieceSize(); }
+  std::string first_token_bytes(int64_t id) const override {  // without the space that encode prepends
+    const std::string bytes = token_bytes(id);
+    const bool unknown = id < processor_.GetPieceSize() && processor_.IsUnknown(static_cast<int>(id));
+    return adds_space_ && !unknown && bytes.starts_with(' ') ? bytes.substr(1) : bytes;
+  }
+  int64_t vocabulary_size() const override { return size_; }
   std::string kind() const override { return "SentencePiece"; }
-  bool strips_leading_space() const override { return adds_space_; }
 
  protected:
-  void encode_plain(std::string_view text, TokenIds& out) const override {
+  void encode_plain(std::string_view text, bool, TokenIds& out) const override {
     std::vector<int> ids;
     const auto status = processor_.Encode({text.data(), text.size()}, &ids);
     if (!status.ok()) throw Error({.what = "SentencePiece cannot encode the text", .found = status.ToString()});
     out.insert(out.end(), ids.begin(), ids.end());
   }
+  // A model that removes white space at the start shows none: the first tokens that are nothing else are dropped.
+  std::string text_of(const TokenIds& ids) const override {
+    std::string bytes;
+    bool at_start = true;
+    for (const int64_t id : ids) {
+      const std::string more = at_start ? first_token_bytes(id) : token_bytes(id);
+      at_start = at_start && removes_spaces_ && more.empty();
+      bytes += more;
+    }
+    return to_valid_utf8(bytes);
+  }
+  int64_t vocabulary_id(const std::string& token) const override {
+    const int id = processor_.PieceToId(token);
+    return processor_.IdToPiece(id) == token ? id : -1;
+  }
 
  private:
+  std::map<int64_t, std::string> added_names_;  // of ids that are no piece's, or another's
+  int64_t size_ = 0;
   sentencepiece::SentencePieceProcessor processor_;
-  bool adds_space_ = false;
+  bool adds_space_ = false, removes_spaces_ = false;
 };
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> make_sentencepiece(std::string_view model, const std::string& where) {
-  return std::make_unique<SentencePieceTokenizer>(model, where);
+std::unique_ptr<Tokenizer> make_sentencepiece(std::string_view model, const std::vector<AddedToken>& added,
+                                              const std::string& where) {
+  return std::make_unique<SentencePieceTokenizer>(model, added, where);
 }
 
 }  // namespace precis

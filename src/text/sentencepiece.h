@@ -22,7 +22,9 @@ struct SentencePieceDefinition {
 // The bytes of a `.model` file. Throws Error, with `where` as the file, on pieces that no such model has.
 std::string sentencepiece_model(const SentencePieceDefinition& definition, const std::string& where);
 
-// A tokenizer over the bytes of a SentencePiece `.model` file.
-std::unique_ptr<Tokenizer> make_sentencepiece(std::string_view model, const std::string& where);
+// A tokenizer over the bytes of a SentencePiece `.model` file, and tokens that a fine-tune added to it.
+struct AddedToken;
+std::unique_ptr<Tokenizer> make_sentencepiece(std::string_view model, const std::vector<AddedToken>& added,
+                                              const std::string& where);
 
 }  // namespace precis

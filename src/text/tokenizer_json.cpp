@@ -1,88 +1,64 @@
-// Hugging Face's tokenizer.json, byte-level BPE only. Unsupported parts are errors by name.
-#include <set>
-
-#include "bpe.h"
+// Hugging Face's tokenizer.json (huggingface/tokenizers). Unsupported parts are errors by name.
+#include "tokenizer_json.h"
 #include "precis/core/error.h"
+#include "precis/core/json.h"
+#include "precis/core/log.h"
 #include "precis/core/strings.h"
 
 namespace precis {
 namespace {
 
-[[noreturn]] void unsupported(const std::string& part, const std::string& name, const std::string& where) {
-  throw Error({.what = "unsupported " + part, .where = where, .found = excerpt(name)});
-}
-
-std::string type_of(const LargeJson& part, const std::string& where) {
-  return json_get<std::string>(part, "type", where);
-}
-
-const LargeJson& member(const LargeJson& object, const char* key) {
-  static const LargeJson null;
-  return object.is_object() && object.contains(key) ? object.at(key) : null;
-}
-
-void read_normalizer(const LargeJson& part, const std::string& where, PreTokenizer& out) {
-  if (part.is_null()) return;
-  const std::string type = type_of(part, where);
-  if (type == "Sequence") {
-    const LargeJson& parts = member(part, "normalizers");
-    if (parts.size() > 1) unsupported("normalizer", "a sequence of several", where);
-    for (const LargeJson& inner : parts) read_normalizer(inner, where, out);
-    return;
-  }
-  using Normalizer = PreTokenizer::Normalizer;
-  static const std::map<std::string, Normalizer> known = {
-      {"NFC", Normalizer::nfc}, {"NFKC", Normalizer::nfkc}, {"NFD", Normalizer::nfd}, {"NFKD", Normalizer::nfkd}};
-  const auto found = known.find(type);
-  if (found == known.end()) unsupported("normalizer", type, where);
-  out.set_normalizer(found->second);
-}
-
-void read_split(const LargeJson& part, const std::string& where, PreTokenizer& out) {
-  const std::string behavior = json_get<std::string>(part, "behavior", where);
-  if (behavior != "Isolated") unsupported("pre-tokenizer Split with behavior", behavior, where);
-  const LargeJson& pattern = member(part, "pattern");
-  if (pattern.contains("Regex")) return out.add_split(json_get<std::string>(pattern, "Regex", where), where);
-  if (pattern.contains("String")) return out.add_literal_split(json_get<std::string>(pattern, "String", where), where);
-  unsupported("pre-tokenizer Split with pattern", pattern.dump(), where);
-}
-
-// Returns whether a ByteLevel step was among the parts.
-bool read_pre_tokenizer(const LargeJson& part, const std::string& where, PreTokenizer& out) {
-  if (part.is_null()) return false;
-  const std::string type = type_of(part, where);
-  if (type == "Sequence") {
-    bool byte_level = false;
-    for (const LargeJson& inner : member(part, "pretokenizers")) byte_level |= read_pre_tokenizer(inner, where, out);
-    return byte_level;
-  }
-  if (type == "Split") {
-    read_split(part, where, out);
-    return false;
-  }
-  if (type == "Digits") {
-    out.add_split(part.value("individual_digits", false) ? "\\p{N}" : "\\p{N}+", where);
-    return false;
-  }
-  if (type != "ByteLevel") unsupported("pre-tokenizer", type, where);
-  if (part.value("add_prefix_space", false)) unsupported("pre-tokenizer ByteLevel with", "add_prefix_space", where);
-  if (part.value("use_regex", true)) out.add_split(gpt2_pattern, where);
-  return true;
-}
-
-void refuse_unsupported_model(const LargeJson& model, const std::string& where) {
-  const std::string type = model.value("type", "BPE");
-  if (type != "BPE") unsupported("tokenizer model", type, where);
-  if (model.value("byte_fallback", false)) unsupported("tokenizer model option", "byte_fallback", where);
-  for (const char* key : {"dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"}) {
+void require_plain_model(const LargeJson& model, const std::string& where) {
+  for (const char* key : {"dropout", "continuing_subword_prefix", "end_of_word_suffix"}) {
     const LargeJson& value = member(model, key);
-    if (!value.is_null() && !(value.is_string() && value.get<std::string>().empty()))
-      unsupported("tokenizer model option", key, where);
+    const bool none = value.is_null() || (value.is_string() && value.get<std::string>().empty()) ||
+                      (value.is_number() && value.get<double>() == 0);
+    if (!none) unsupported("tokenizer model option", key, where);
   }
 }
 
-void read_vocabulary(const LargeJson& model, const std::string& where, const std::set<std::string>& added,
-                     BpeDefinition& out) {
+UnigramDefinition read_unigram(const LargeJson& model, const std::string& where) {
+  UnigramDefinition out;
+  for (const LargeJson& piece : member(model, "vocab")) {
+    if (!piece.is_array() || piece.size() != 2 || !piece[0].is_string() || !piece[1].is_number())
+      throw Error({.what = "not a piece with its score", .where = where, .found = json_kind(piece)});
+    out.pieces.emplace_back(piece[0].get<std::string>(), piece[1].get<double>());
+  }
+  const LargeJson& unknown = member(model, "unk_id");
+  if (!unknown.is_number_integer())
+    throw Error({.what = "a Unigram model without an unknown token", .where = where, .expected = "model.unk_id"});
+  out.unknown_id = unknown.get<int64_t>();
+  out.byte_fallback = option(model, "byte_fallback", false, where);
+  return out;
+}
+
+// Ids as the tokenizers library gives them: a word of the vocabulary keeps its id, others follow behind the last one.
+std::vector<AddedToken> read_added_tokens(const LargeJson& json, const std::map<std::string, int64_t>& vocabulary,
+                                          const std::string& where) {
+  std::vector<AddedToken> out;
+  std::map<std::string, int64_t> ids;
+  int64_t next = static_cast<int64_t>(vocabulary.size());
+  for (const LargeJson& item : member(json, "added_tokens")) {
+    AddedToken token = read_added_token(item, where);
+    if (token.content.empty()) continue;
+    const auto id = json_get<int64_t>(item, "id", where);
+    const auto word = vocabulary.find(token.content);
+    const auto before = ids.find(token.content);
+    token.id = word != vocabulary.end() ? word->second : before != ids.end() ? before->second : next;
+    ids.emplace(token.content, token.id);
+    next = std::max(next, token.id + 1);
+    if (id != token.id)
+      log::warn(cat(where, ": the added token ", excerpt(token.content), " has id ", token.id, ", not ", id));
+    out.push_back(token);
+  }
+  return out;
+}
+
+}  // namespace
+
+BpeDefinition read_bpe(const LargeJson& model, const std::string& where) {
+  require_plain_model(model, where);
+  BpeDefinition out;
   const LargeJson& vocabulary = member(model, "vocab");
   if (!vocabulary.is_object()) throw Error({.what = "model.vocab is missing", .where = where});
   for (const auto& [text, value] : vocabulary.items()) {
@@ -92,52 +68,73 @@ void read_vocabulary(const LargeJson& model, const std::string& where, const std
     const auto id = value.get<size_t>();
     if (id >= out.tokens.size()) out.tokens.resize(id + 1);
     if (!out.tokens[id].empty()) throw Error({.what = "two tokens have the same id", .where = where, .found = cat(id)});
-    out.tokens[id] = added.count(text) > 0 && !is_printable_byte_text(text) ? text : bytes_of_printable(text, where);
+    out.tokens[id] = text;
   }
-}
-
-void read_merges(const LargeJson& model, const std::string& where, BpeDefinition& out) {
-  std::vector<std::string> lines;
   for (const LargeJson& merge : member(model, "merges")) {
     if (merge.is_string()) {
-      lines.push_back(merge.get<std::string>());
+      const auto one = parse_merges({merge.get<std::string>()}, where);
+      out.merges.insert(out.merges.end(), one.begin(), one.end());
     } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
-      lines.push_back(merge[0].get<std::string>() + " " + merge[1].get<std::string>());
+      out.merges.emplace_back(merge[0].get<std::string>(), merge[1].get<std::string>());
     } else {
       throw Error({.what = "not a merge", .where = where, .found = json_kind(merge)});
     }
   }
-  out.merges = parse_merges(lines, where);
+  const LargeJson& unknown = member(model, "unk_token");
+  if (unknown.is_string()) out.unknown = unknown.get<std::string>();
+  out.byte_fallback = option(model, "byte_fallback", false, where);
+  out.fuse_unknown = option(model, "fuse_unk", false, where);
+  out.whole_piece_first = option(model, "ignore_merges", false, where);
+  return out;
 }
 
-}  // namespace
+AddedToken read_added_token(const LargeJson& item, const std::string& where) {
+  AddedToken token{.content = json_get<std::string>(item, "content", where)};
+  token.special = option(item, "special", false, where);
+  token.normalized = option(item, "normalized", !token.special, where);
+  token.lstrip = option(item, "lstrip", false, where);
+  token.rstrip = option(item, "rstrip", false, where);
+  token.single_word = option(item, "single_word", false, where);
+  return token;
+}
 
-BpeDefinition bpe_from_tokenizer_json(const LargeJson& json, const std::string& where) {
-  BpeDefinition out;
+Pipeline pipeline_from_tokenizer_json(const LargeJson& json, const std::string& where) {
+  Pipeline out;
   const LargeJson& model = member(json, "model");
   if (!model.is_object())
     throw Error({.what = "not a tokenizer.json", .where = where, .expected = "an object with a \"model\""});
-  refuse_unsupported_model(model, where);
-  read_normalizer(member(json, "normalizer"), where, out.pre_tokenizer);
-  if (!read_pre_tokenizer(member(json, "pre_tokenizer"), where, out.pre_tokenizer)) {
-    unsupported("pre-tokenizer", "not byte-level", where);
-  }
-  if (const LargeJson& decoder = member(json, "decoder");
-      !decoder.is_null() && type_of(decoder, where) != "ByteLevel") {
-    unsupported("decoder", type_of(decoder, where), where);
-  }
-  std::set<std::string> added;
-  for (const LargeJson& token : member(json, "added_tokens")) {
-    for (const char* option : {"lstrip", "rstrip", "single_word"}) {
-      if (token.value(option, false)) unsupported("option of an added token", option, where);
+  read_normalizer(member(json, "normalizer"), where, out.normalizer);
+  read_pre_tokenizer(member(json, "pre_tokenizer"), where, out.pre_tokenizer);
+  read_decoder(member(json, "decoder"), where, out.decoder);
+  if (out.decoder.empty() && out.pre_tokenizer.is_byte_level()) out.decoder.add_byte_level();
+
+  const LargeJson& named_type = member(model, "type");
+  const std::string type = named_type.is_string() ? named_type.get<std::string>()
+                           : model.contains("merges") || member(model, "vocab").is_object() ? "BPE"
+                                                                                            : "Unigram";
+  std::map<std::string, int64_t> vocabulary;
+  if (type == "BPE") {
+    BpeDefinition definition = read_bpe(model, where);
+    for (size_t id = 0; id < definition.tokens.size(); ++id) {
+      if (!definition.tokens[id].empty()) vocabulary[definition.tokens[id]] = static_cast<int64_t>(id);
     }
-    out.specials.push_back({json_get<std::string>(token, "content", where), json_get<int64_t>(token, "id", where),
-                            token.value("special", true)});
-    added.insert(out.specials.back().name);
+    out.added = read_added_tokens(json, vocabulary, where);
+    out.merges = definition.merges;
+    out.model = make_bpe(std::move(definition), where);
+    out.kind = out.pre_tokenizer.is_byte_level() ? "byte-level BPE" : "BPE";
+  } else if (type == "Unigram") {
+    UnigramDefinition definition = read_unigram(model, where);
+    for (size_t id = 0; id < definition.pieces.size(); ++id)
+      vocabulary[definition.pieces[id].first] = static_cast<int64_t>(id);
+    out.added = read_added_tokens(json, vocabulary, where);
+    for (const auto& token : out.added) {
+      if (token.special) definition.special.push_back(token.id);
+    }
+    out.model = make_unigram(definition, where);
+    out.kind = "Unigram";
+  } else {
+    unsupported("tokenizer model", type, where, "BPE or Unigram");
   }
-  read_vocabulary(model, where, added, out);
-  read_merges(model, where, out);
-  out.whole_piece_first = model.value("ignore_merges", false);
   return out;
 }
 

@@ -1,26 +1,11 @@
 #include "precis/text/unicode.h"
 
 #include <unicode/locid.h>
-#include <unicode/regex.h>
-#include <unicode/unistr.h>
 
+#include "pattern.h"
 #include "precis/core/error.h"
 
 namespace precis {
-namespace {
-
-icu::UnicodeString from_utf8(std::string_view text) {
-  return icu::UnicodeString::fromUTF8(icu::StringPiece(text.data(), static_cast<int32_t>(text.size())));
-}
-
-std::string to_utf8(const icu::UnicodeString& text) {
-  std::string out;
-  text.toUTF8String(out);
-  return out;
-}
-
-}  // namespace
-
 struct Regex::Pattern {
   std::unique_ptr<icu::RegexPattern> compiled;
 };

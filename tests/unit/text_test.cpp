@@ -4,6 +4,7 @@
 #include "precis/core/json.h"
 #include "precis/core/strings.h"
 #include "precis/text/tokenizer.h"
+#include "precis/text/train_sentencepiece.h"
 #include "support.h"
 
 namespace precis {
@@ -70,8 +71,9 @@ TEST(Bpe, UnsupportedPartsAreNamed) {
     write_text(folder / "tokenizer.json", text);
     return error_of([&] { load_tokenizer(folder / "tokenizer.json"); });
   };
-  EXPECT_CONTAINS(message(tokenizer_json(R"(, "normalizer": {"type": "Lowercase"})")), "Lowercase");
-  EXPECT_CONTAINS(message(tokenizer_json("", R"({"type": "Metaspace"})")), "Metaspace");
+  EXPECT_CONTAINS(message(tokenizer_json(R"(, "normalizer": {"type": "Precompiled"})")), "Precompiled");
+  EXPECT_CONTAINS(message(tokenizer_json(R"(, "decoder": {"type": "CTC"})")), "CTC");
+  EXPECT_CONTAINS(message(tokenizer_json("", R"({"type": "UnicodeScripts"})")), "UnicodeScripts");
   EXPECT_CONTAINS(message(R"({"model": {"type": "WordPiece", "vocab": {}}})"), "WordPiece");
   EXPECT_CONTAINS(message(R"({"model": {"vocab": {"a": 0, "b": 0}}, "pre_tokenizer": {"type": "ByteLevel"}})"),
                   "same id");
@@ -80,7 +82,67 @@ TEST(Bpe, UnsupportedPartsAreNamed) {
   EXPECT_CONTAINS(message("[]"), "not a tokenizer.json");
   EXPECT_CONTAINS(
       message(tokenizer_json("", R"({"type": "Split", "pattern": {"Regex": "(("}, "behavior": "Isolated"})")),
-      "cannot be compiled");
+      "a group without its end");
+  for (const char* pattern : {R"(a\\Kb)", R"(\\Rx)", "[[:alpha:]]", "[a&&b]", "(?<n>a)", "(?m)a", R"((a)\\1)"}) {
+    EXPECT_CONTAINS(
+        message(tokenizer_json(
+            "", cat(R"({"type": "Split", "behavior": "Isolated", "pattern": {"Regex": ")", pattern, R"("}})"))),
+        "not supported");
+  }
+}
+
+TEST(Bpe, OfAMergeListedTwiceTheLastPlaceCounts) {
+  const TemporaryFolder folder;
+  write_text(folder / "tokenizer.json",
+             R"({"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "c": 2, "ab": 3, "bc": 4},
+                           "merges": ["a b", "b c", "a b"]}})");
+  EXPECT_EQ(load_tokenizer(folder.path())->encode("abc"), (TokenIds{0, 4}));
+}
+
+TEST(Bpe, AnAddedTokenMayBeAWordOfTheVocabularyAndOfMerges) {
+  const TemporaryFolder folder;
+  write_text(folder / "tokenizer.json",
+             R"({"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "c": 2, "ab": 3, "abc": 4},
+                                                     "merges": ["a b", "ab c"]},
+                                           "added_tokens": [{"id": 3, "content": "ab", "special": true}]})");
+  const auto t = load_tokenizer(folder.path());
+  EXPECT_EQ(t->encode("abc", false), (TokenIds{4}));
+  EXPECT_EQ(t->encode("abc", true), (TokenIds{3, 2}));
+}
+
+// A search that starts anew for each token, or merges that look at all symbols, would take days here.
+TEST(Tokenizers, TakeTimeLinearInTheTextNotInItsTokens) {
+  const TemporaryFolder folder;
+  std::string added;
+  for (int spaces = 2; spaces < 90; ++spaces)
+    added += cat(spaces > 2 ? "," : "", R"({"special": false, "id": )", 5 + spaces, R"(, "content": ")",
+                 std::string(static_cast<size_t>(spaces), ' '), "\"}");
+  write_text(folder / "tokenizer.json", tokenizer_json(", \"added_tokens\": [" + added + "]"));
+  const auto t = load_tokenizer(folder.path());
+  std::string code;
+  while (code.size() < (1U << 22U)) code += "ab ab\n" + std::string(code.size() % 80, ' ');
+  EXPECT_GT(t->encode(code).size(), 100000u);
+  EXPECT_EQ(t->encode(std::string(1U << 20U, 'a')).size(), 1U << 20U);  // one piece
+  std::string pairs;
+  while (pairs.size() < (1U << 20U)) pairs += "ab";
+  EXPECT_EQ(t->encode(pairs), TokenIds(1U << 19U, 3));
+}
+
+TEST(SentencePiece, TokensBesideTheModelAreRead) {
+  const TemporaryFolder folder;
+  const auto names = [&](const char* json) { write_text(folder / "tokenizer_config.json", json); };
+  write_text(folder / "tokenizer.model", train_sentencepiece({"hello world", "hello there"}, 275));
+  const int64_t pieces = load_tokenizer(folder.path())->vocabulary_size();
+  write_text(folder / "added_tokens.json", cat(R"({"<|im_end|>": )", pieces + 1, R"(, "<|im_start|>": )", pieces, "}"));
+  names(R"({"eos_token": "<|im_end|>"})");
+  const auto t = load_tokenizer(folder.path());
+  EXPECT_EQ(t->vocabulary_size(), pieces + 2);
+  EXPECT_EQ(t->eos_id, pieces + 1);
+  EXPECT_EQ(t->encode("<|im_start|><|im_end|>", true), (TokenIds{pieces, pieces + 1}));
+  EXPECT_EQ(t->decode({pieces + 1}), "<|im_end|>");
+  EXPECT_TRUE(t->decode({pieces + 1}, true).empty());
+  names(cat(R"({"added_tokens_decoder": {")", pieces, R"(": {"content": "<a>", "special": false}}})").c_str());
+  EXPECT_EQ(load_tokenizer(folder.path())->encode("<a>"), (TokenIds{pieces}));
 }
 
 TEST(SentencePiece, GarbageIsRefused) {

@@ -1,5 +1,5 @@
-// Text to token ids and back. One interface over SentencePiece models and byte-level BPE in its four file formats. Ids
-// equal those of the model's original tokenizer, or loading fails with the reason.
+// Text to token ids and back. One interface over SentencePiece models and the parts of tokenizer.json, in their file
+// formats. Ids equal those of the model's original tokenizer, or loading fails with the reason (docs/tokenizers.md).
 #pragma once
 
 #include <cstdint>
@@ -22,9 +22,13 @@ struct TextPart {
   bool special = false;
 };
 
+struct AddedToken;
+class AddedTokens;
+
 class Tokenizer {
  public:
-  virtual ~Tokenizer() = default;
+  Tokenizer();
+  virtual ~Tokenizer();
 
   // Ids of `text`, without BOS or EOS. Special tokens' names in the text are plain text unless `parse_special`.
   // Throws Error if `text` is not valid UTF-8.
@@ -37,10 +41,11 @@ class Tokenizer {
   std::string decode(const TokenIds& ids, bool skip_special = false) const;
 
   virtual std::string token_bytes(int64_t id) const = 0;  // the token's bytes; its name if it is special
+  virtual std::string first_token_bytes(int64_t id) const { return token_bytes(id); }  // at the start of a text
   virtual int64_t vocabulary_size() const = 0;
-  virtual std::string kind() const = 0;                        // for display: "byte-level BPE", "SentencePiece"
-  virtual bool strips_leading_space() const { return false; }  // decode drops the space that encode prepends
+  virtual std::string kind() const = 0;  // for display: "byte-level BPE", "SentencePiece"
 
+  int64_t token_id(const std::string& token) const;  // of an added token or a word of the vocabulary; -1: none
   bool is_special(int64_t id) const { return special_by_id_.count(id) > 0; }
   const std::map<std::string, int64_t>& special_tokens() const { return special_by_name_; }
   const std::string& hash() const { return hash_; }
@@ -50,15 +55,20 @@ class Tokenizer {
   std::vector<int64_t> end_ids;                   // generation stops at any of these (including eos_id)
 
  protected:
-  virtual void encode_plain(std::string_view text, TokenIds& out) const = 0;
-  // `always`: matched in every text, even without parse_special (an added token that is not special).
-  void add_special(const std::string& name, int64_t id, bool always = false);
+  // Applied to what lies between added tokens. Sets `start_removed` if the first character of `text` is gone.
+  virtual std::string normalize(std::string_view text, bool* start_removed) const;
+  // Ids of normalised text without added tokens. `at_start`: nothing precedes it.
+  virtual void encode_plain(std::string_view text, bool at_start, TokenIds& out) const = 0;
+  virtual std::string text_of(const TokenIds& ids) const;  // ids are within range
+  virtual int64_t vocabulary_id(const std::string& token) const = 0;
+
+  void set_added_tokens(const std::vector<AddedToken>& tokens, const std::string& where);
   void set_hash(std::string hash) { hash_ = std::move(hash); }
 
  private:
-  std::map<std::string, int64_t> special_by_name_;
+  std::map<std::string, int64_t> added_by_name_, special_by_name_;
   std::map<int64_t, std::string> special_by_id_;
-  std::map<std::string, int64_t> always_by_name_;
+  std::unique_ptr<AddedTokens> added_, added_normalized_;  // searched in the text, and in the normalised text
   std::string hash_;
 };
 
