@@ -41,8 +41,8 @@ class Continuation {
   DecoderInput prompts_;
   Tensor prompt_end_;           // int64 [B, 1]
   std::vector<Tensor> tokens_;  // read since, int64 [B] each
-  Tensor position_;            // int64 [B, 1], of the last row read
-  Tensor ids_, one_, logits_;  // the graph's inputs and output, at fixed addresses
+  Tensor position_;             // int64 [B, 1], of the last row read
+  Tensor ids_, one_, logits_;   // the graph's inputs and output, at fixed addresses
 };
 
 // Continuations whose tokens are read in one pass over the weights, where the decoder has RowWeights; each gets the
