@@ -27,7 +27,7 @@ std::string normalized(std::string_view text, Normalizer::Form form) {
 }
 
 // Each character by itself, as in Rust: no final sigma.
-std::string lower_case(std::string_view text) {
+std::string lower_case_of(std::string_view text) {
   const icu::UnicodeString whole = from_utf8(text);
   icu::UnicodeString out;
   for (int32_t i = 0; i < whole.length(); i = whole.moveIndex32(i, 1)) {
@@ -75,7 +75,7 @@ std::string Normalizer::run(std::string_view text, bool* start_removed) const {
         next = stripped(out, step.left, step.right);
         break;
       case Kind::lower_case:
-        next = lower_case(out);
+        next = lower_case_of(out);
         break;
     }
     const bool removes =
