@@ -1,5 +1,7 @@
 // Hugging Face's tokenizer.json (huggingface/tokenizers). Unsupported parts are errors by name.
 #include "tokenizer_json.h"
+#include <set>
+
 #include "precis/core/error.h"
 #include "precis/core/json.h"
 #include "precis/core/log.h"
@@ -33,10 +35,13 @@ UnigramDefinition read_unigram(const LargeJson& model, const std::string& where)
 }
 
 // Ids as the tokenizers library gives them: a word of the vocabulary keeps its id, others follow behind the last one.
+// Where that is a word's id already, since the vocabulary has gaps, the file's own id counts.
 std::vector<AddedToken> read_added_tokens(const LargeJson& json, const std::map<std::string, int64_t>& vocabulary,
                                           const std::string& where) {
   std::vector<AddedToken> out;
   std::map<std::string, int64_t> ids;
+  std::set<int64_t> taken;
+  for (const auto& word : vocabulary) taken.insert(word.second);
   int64_t next = static_cast<int64_t>(vocabulary.size());
   for (const LargeJson& item : member(json, "added_tokens")) {
     AddedToken token = read_added_token(item, where);
@@ -44,7 +49,10 @@ std::vector<AddedToken> read_added_tokens(const LargeJson& json, const std::map<
     const auto id = json_get<int64_t>(item, "id", where);
     const auto word = vocabulary.find(token.content);
     const auto before = ids.find(token.content);
-    token.id = word != vocabulary.end() ? word->second : before != ids.end() ? before->second : next;
+    token.id = word != vocabulary.end() ? word->second
+               : before != ids.end()    ? before->second
+               : taken.count(next) > 0  ? id
+                                        : next;
     ids.emplace(token.content, token.id);
     next = std::max(next, token.id + 1);
     if (id != token.id)

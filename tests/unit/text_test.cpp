@@ -110,6 +110,13 @@ TEST(Bpe, AnAddedTokenMayBeAWordOfTheVocabularyAndOfMerges) {
   EXPECT_EQ(t->encode("abc", true), (TokenIds{3, 2}));
 }
 
+TEST(Bpe, AnAddedTokenNeverTakesTheIdOfAWord) {
+  const TemporaryFolder folder;
+  write_text(folder / "tokenizer.json", R"({"model": {"type": "BPE", "vocab": {"a": 1, "b": 2}, "merges": []},
+                                           "added_tokens": [{"id": 0, "content": "<s>", "special": true}]})");
+  EXPECT_EQ(load_tokenizer(folder.path())->encode("<s>ab", true), (TokenIds{0, 1, 2}));
+}
+
 // A search that starts anew for each token, or merges that look at all symbols, would take days here.
 TEST(Tokenizers, TakeTimeLinearInTheTextNotInItsTokens) {
   const TemporaryFolder folder;
