@@ -32,7 +32,8 @@ void read_neighbours(const fs::path& folder, Tokenizer& tokenizer) {
   for (const char* name : {"config.json", "generation_config.json"}) {
     const LargeJson json = read_if_there(folder / name);
     const LargeJson& eos = member(json, "eos_token_id");
-    for (const LargeJson& id : eos.is_array() ? eos : LargeJson::array({eos})) {
+    const LargeJson ids = eos.is_array() ? eos : LargeJson::array({eos});
+    for (const LargeJson& id : ids) {
       if (!id.is_number_integer()) continue;
       if (tokenizer.eos_id < 0) tokenizer.eos_id = id.get<int64_t>();
       tokenizer.end_ids.push_back(id.get<int64_t>());
