@@ -1,6 +1,7 @@
 # cmake --install: headers, libraries, programs, and the package for find_package(precis).
 include(CMakePackageConfigHelpers)
 install(DIRECTORY include/precis DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/precis)  # precis configs
 install(TARGETS precis precis_base precis_app EXPORT precisTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS precis_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 foreach(_name train eval)

@@ -134,6 +134,14 @@ struct ExportCommand {
 void run_export(const ExportCommand& command, const CompressorRegistry& registry);
 
 void run_explain(const std::string& key, const CompressorRegistry& registry);
+void run_methods(const std::string& name, bool json, const CompressorRegistry& registry);  // empty name: all
+void run_doctor(bool json);
+
+struct ConfigsCommand {
+  std::string action = "list", name, to = ".";  // list, show or copy
+  bool json = false;
+};
+void run_configs(const ConfigsCommand& command);
 // `app`: the program's commands.
 void run_completion(const std::string& shell, const CLI::App& app, const CompressorRegistry& registry);
 

@@ -73,6 +73,32 @@ void add_explain(CommandLine& line) {
       ->required();
 }
 
+void add_methods(CommandLine& line) {
+  auto c = std::make_shared<std::pair<std::string, bool>>();
+  CLI::App& command = line.add("methods", "list the compression methods, or show one with the defaults of its forms",
+                               [&line, c] { run_methods(c->first, c->second, line.registry()); });
+  command.add_option("method", c->first, "method; default: all");
+  command.add_flag("--json", c->second, "print JSON lines");
+}
+
+void add_configs(CommandLine& line) {
+  auto c = std::make_shared<ConfigsCommand>();
+  CLI::App& command =
+      line.add("configs", "list, show or copy the ready configurations", [c] { run_configs(*c); });
+  command.add_option("action", c->action, "list, show or copy; copy: with the files that it extends")
+      ->check(CLI::IsMember({"list", "show", "copy"}));
+  command.add_option("name", c->name, "configuration, such as quickstart/sac");
+  command.add_option("--to", c->to, "copy: folder that gets configs/...; default: the working directory");
+  command.add_flag("--json", c->json, "list: print JSON lines");
+}
+
+void add_doctor(CommandLine& line) {
+  auto json = std::make_shared<bool>();
+  line.add("doctor", "check this machine: processor, threads, memory, disk, GPU, and what they mean for speed",
+           [json] { run_doctor(*json); })
+      .add_flag("--json", *json, "print JSON lines");
+}
+
 void add_completion(CommandLine& line) {
   auto shell = std::make_shared<std::string>();
   line.add("completion", "print a completion script for a shell",
@@ -87,6 +113,9 @@ void add_completion(CommandLine& line) {
 void add_tool_commands(CommandLine& line) {
   add_inspect(line);
   add_explain(line);
+  add_methods(line);
+  add_configs(line);
+  add_doctor(line);
   add_tokenize(line);
   add_synth(line);
   add_completion(line);

@@ -173,6 +173,8 @@ Json json_schema(const Methods& methods) {
   writer.properties["extends"] = {
       {"description", "configuration files read first, relative to this file"},
       {"anyOf", Json::array({{{"type", "string"}}, {{"type", "array"}, {"items", {{"type", "string"}}}}})}};
+  writer.properties["$schema"] = {{"description", "for editors: a file with precis --print-schema's output"},
+                                  {"type", "string"}};
   return {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
           {"title", "precis configuration"},
           {"type", "object"},

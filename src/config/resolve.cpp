@@ -84,6 +84,7 @@ void add_file_layers(const fs::path& file, std::set<fs::path>& open_files, std::
     }
     values.erase("extends");
   }
+  values.erase("$schema");  // for editors
   change_paths(values, [&](const std::string& path) { return anchored(path, file.parent_path()); });
   layers.push_back({file.string(), std::move(values)});
   open_files.erase(canonical);

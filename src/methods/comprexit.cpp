@@ -25,7 +25,8 @@ void check_fields(const CompressorConfig& c, int64_t window) {
 }  // namespace
 
 Method Comprexit::about() {
-  return {.settings = MethodSettings::of<ComprexitSettings>("comprexit"),
+  return {.about = "rows transported from all layers of the frozen decoder (ComprExIT, arXiv 2602.03784)",
+          .settings = MethodSettings::of<ComprexitSettings>("comprexit"),
           .published =
               [](CompressorConfig& c) {  // Jiangnan0522/ComprExIT
                 c.segment_length = 512;

@@ -64,7 +64,7 @@ void unchunked(CompressorConfig& c) {
 }  // namespace
 
 Method MemoryTokens::pic() {
-  return {.learns = [](CompressorConfig& c) {  // docs/results/soft-rows.md has the measurements
+  return {.about = "memory tokens under a mask by chunks (PIC, arXiv 2602.13980)", .learns = [](CompressorConfig& c) {  // docs/results/soft-rows.md has the measurements
     c.mask.preset = "pic-local";
     c.memory_rows = "shared";
     c.positions = "chunk_end";
@@ -72,10 +72,13 @@ Method MemoryTokens::pic() {
   }};
 }
 
-Method MemoryTokens::icae() { return {.published = unchunked}; }  // getao/icae, as run in ComprExIT's code
+Method MemoryTokens::icae() {  // getao/icae, as run in ComprExIT's code
+  return {.about = "memory tokens behind the whole segment, as rows (ICAE, arXiv 2307.06945)", .published = unchunked};
+}
 
 Method MemoryTokens::x500() {  // ZongqianLi/500xCompressor, as run in ComprExIT's code
-  return {.published = [](CompressorConfig& c) {
+  return {.about = "memory tokens behind the whole segment, as keys and values (500xCompressor, arXiv 2408.03094)",
+          .published = [](CompressorConfig& c) {
     unchunked(c);
     c.carrier = "kv";
     c.lora.targets = {"q_proj", "v_proj"};

@@ -69,6 +69,17 @@ auto within(std::chrono::milliseconds limit, F f) {
 
 }  // namespace
 
+ProcessBackends process_backends() {
+  ProcessBackends built;
+#ifdef USE_C10D_GLOO
+  built.gloo = true;
+#endif
+#ifdef USE_C10D_NCCL
+  built.nccl = true;
+#endif
+  return built;
+}
+
 int64_t gpu_of_process(int64_t local_rank, int64_t gpus) {
   if (gpus == 0) throw Error({.what = "no GPU found", .where = "model.device", .hint = "set model.device=cpu"});
   if (gpus == 1) return 0;

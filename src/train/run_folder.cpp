@@ -24,7 +24,7 @@ bool may_change(const std::string& key, const std::vector<std::string>& allowed)
       "train.steps",        "train.max_seconds", "train.log_interval", "train.save_interval", "train.keep",
       "train.keep_best",    "train.target_em",   "train.skip_limit",   "train.allow_changes", "train.eval_interval",
       "train.eval_seconds", "train.eval_limit",  "train.eval_tasks",   "run.threads",         "run.dir",
-      "data.eval",          "model.path",        "tokenizer.path"};
+      "data.eval",          "model.path",        "tokenizer.path", "run.tensorboard"};
   if (std::find(allowed.begin(), allowed.end(), key) != allowed.end()) return true;
   return key.starts_with("eval.") || key.starts_with("bench.") || key.starts_with("sweep.") ||
          std::find(free.begin(), free.end(), key) != free.end();
@@ -88,7 +88,8 @@ RunState run_state_from_json(const Json& json, const std::string& where) {
           json_get<bool>(json, "reached_target", where)};
 }
 
-RunFolder::RunFolder(const fs::path& path, const Config& config) : path_(path) {
+RunFolder::RunFolder(const fs::path& path, const Config& config)
+    : path_(path), writes_events_(config.run.tensorboard) {
   make_folder(path_ / "checkpoints");
   lock_ = std::make_unique<FolderLock>(path_);
   const fs::path file = path_ / "config.json";
@@ -165,11 +166,22 @@ void RunFolder::save(const RunState& state, const Learner& learner, const AdamW&
   }
 }
 
-void RunFolder::append_metrics(const Json& line) const { append_line(path_ / "metrics.jsonl", line.dump()); }
+void RunFolder::append_metrics(const Json& line) {
+  append_line(path_ / "metrics.jsonl", line.dump());
+  if (!events_) return;
+  const std::string group = line.at("event") == "eval" ? "eval/" : "train/";
+  for (const auto& [key, value] : line.items()) {
+    if (value.is_number() && key != "step") events_->scalar(group + key, line.at("step"), value);
+  }
+}
 
 void RunFolder::append_skipped(const Json& line) const { append_line(path_ / "skipped.jsonl", line.dump()); }
 
-void RunFolder::drop_metrics_after(int64_t step) const {
+void RunFolder::drop_metrics_after(int64_t step) {
+  if (writes_events_) {
+    events_ = std::make_unique<EventFile>(path_ / "tensorboard", step + 1);
+    events_->text("config", step, "```\n" + read_file(path_ / "config.json") + "\n```");
+  }
   const fs::path file = path_ / "metrics.jsonl";
   if (!fs::exists(file)) return;
   std::string kept;

@@ -298,7 +298,7 @@ struct RunConfig {
   std::string dir;
   int64_t seed = 1, threads = 0;
   double process_timeout = 600;
-  bool deterministic = true;
+  bool deterministic = true, tensorboard = false;
   template <class V>
   void visit(V& v) {
     v("dir", dir, "run folder");
@@ -307,6 +307,7 @@ struct RunConfig {
     v("process_timeout", process_timeout, "seconds to wait for another process of the group", at_least(1));
     v("deterministic", deterministic,
       "use only bit-for-bit reproducible algorithms; an operation without one is an error, on a GPU a warning");
+    v("tensorboard", tensorboard, "also write TensorBoard event files, to tensorboard/ in the run folder");
   }
 };
 

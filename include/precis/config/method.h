@@ -80,6 +80,7 @@ class MethodSettings {
 };
 
 struct Method {
+  std::string about;  // one line: what the memory is, and the source
   MethodSettings settings;
   std::function<void(CompressorConfig&)> published;  // sets the published defaults; may be empty
   std::function<void(CompressorConfig&)> learns;     // then those that learn best in this library; may be empty

@@ -39,6 +39,12 @@ class ProcessGroup {
   int64_t rank_ = 0, size_ = 1;
 };
 
+// What this build has for groups of more than one process.
+struct ProcessBackends {
+  bool gloo = false, nccl = false;
+};
+ProcessBackends process_backends();
+
 // The index of a process's GPU: that of its rank on this machine; the only one if there is but one, which all share.
 // Throws Error if there is none, or fewer than processes.
 int64_t gpu_of_process(int64_t local_rank, int64_t gpus);

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "precis/train/adamw.h"
+#include "precis/train/event_file.h"
 #include "precis/train/learner.h"
 
 namespace precis {
@@ -39,13 +40,15 @@ class RunFolder {
   // Keeps the newest `keep` checkpoints and the one of state.best_step.
   void save(const RunState& state, const Learner& learner, const AdamW& optimizer, int64_t keep) const;
 
-  void append_metrics(const Json& line) const;
+  void append_metrics(const Json& line);        // metrics.jsonl and, with run.tensorboard, an event file
   void append_skipped(const Json& line) const;  // skipped.jsonl
-  void drop_metrics_after(int64_t step) const;  // removes lines of steps lost in a crash
+  void drop_metrics_after(int64_t step);        // removes lines of steps lost in a crash; before new lines
 
  private:
   std::filesystem::path path_;
   std::unique_ptr<FolderLock> lock_;
+  bool writes_events_ = false;
+  std::unique_ptr<EventFile> events_;
 };
 
 // The checkpoint of a run: "last", "best" (of train.keep_best) or a step. Throws Error with the steps there are.

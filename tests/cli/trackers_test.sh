@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# What follows a training run: TensorBoard event files, scripts/to_wandb.py, scripts/plot_runs.py; and the commands
+# methods, configs and doctor.
+precis="$(realpath "$1")" root="$(realpath "$2")"
+source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
+python="$root/.venv/bin/python"
+[ -x "$python" ] || python=python3
+
+"$precis" --quiet synth --out train.jsonl --count 20 --seed 1 --split train
+"$precis" --quiet synth --out eval.jsonl --count 2 --seed 1 --split eval
+settings=(model.path="$root/assets/small-decoder" data.train=train.jsonl data.eval=eval.jsonl data.answer_end=newline
+  compressor.method=sac compressor.lora.rank=2 train.batch=2 train.log_interval=1 train.save_interval=2
+  train.eval_limit=2 train.eval_interval=2 run.dir=run run.tensorboard=true)
+export OMP_NUM_THREADS=1
+that "a run with run.tensorboard=true" "$precis" --quiet train "${settings[@]}" train.steps=4 train.max_seconds=0
+that "a longer run resumes" "$precis" --quiet train "${settings[@]}" train.steps=6
+
+# Steps, tags and values of the event files, by the tensorboard package or, without it, by the format itself.
+cat > read_events.py <<'END'
+import glob, json, struct, sys
+files = sorted(glob.glob("run/tensorboard/events.out.tfevents.*"))
+assert len(files) == 2, files
+try:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+except ImportError:
+    print("tensorboard is not installed: records are checked by their lengths alone")
+    for path in files:
+        data, at, records = open(path, "rb").read(), 0, 0
+        while at < len(data):
+            (length,) = struct.unpack_from("<Q", data, at)
+            at, records = at + 16 + length, records + 1
+        assert at == len(data) and records > 10, (path, at, records)
+    assert b"brain.Event:2" in data and b"train/loss" in data and b"eval/em_percent" in data
+    sys.exit()
+events = EventAccumulator("run/tensorboard", size_guidance={"scalars": 0, "tensors": 0})
+events.Reload()
+loss = {e.step: e.value for e in events.Scalars("train/loss")}
+lines = [json.loads(line) for line in open("run/metrics.jsonl")]
+wanted = {line["step"]: line["loss"] for line in lines if line["event"] == "step"}
+assert loss.keys() == wanted.keys() == {1, 2, 3, 4, 5, 6}, loss
+assert all(abs(loss[step] - wanted[step]) < 1e-5 for step in loss), (loss, wanted)
+assert [e.step for e in events.Scalars("eval/em_percent")] == [2, 4, 6]
+text = events.Tensors("config")[-1].tensor_proto.string_val[0].decode()
+assert '"tensorboard": true' in text, text
+print("read by tensorboard")
+END
+that "event files can be read" "$python" read_events.py
+
+# W&B: a stand-in for the package records what it is given.
+mkdir fake
+cat > fake/wandb.py <<'END'
+import json, os
+def init(**given):
+    print(json.dumps(given, default=str), file=open("init.jsonl", "a"))
+    return Run()
+class Run:
+    id = "run-id"
+    def log(self, values, step): print(json.dumps([step, values]), file=open("log.jsonl", "a"))
+    def finish(self): pass
+END
+that "to_wandb.py sends a run" env PYTHONPATH=fake "$python" "$root/scripts/to_wandb.py" run --project mine
+that "to_wandb.py sends nothing twice" env PYTHONPATH=fake "$python" "$root/scripts/to_wandb.py" run --once
+expect 0 '^9$' bash -c 'wc -l < log.jsonl' # six steps, three evaluations
+that 'scores are sent' grep -q eval/em_percent log.jsonl
+expect 0 '"id": "run-id".*"resume": "allow"' tail -n 1 init.jsonl
+expect 1 'config.json: no such file' "$python" "$root/scripts/to_wandb.py" nothing
+
+if "$python" -c 'import matplotlib' 2> /dev/null; then
+  cp -r run other
+  head -c -20 other/metrics.jsonl > cut && mv cut other/metrics.jsonl
+  expect 0 'left out, an incomplete line' "$python" "$root/scripts/plot_runs.py" run other --out runs.html
+  that 'the page has scores' grep -q 'exact match' runs.html
+  expect 1 'nothing/metrics.jsonl: no such file' "$python" "$root/scripts/plot_runs.py" nothing
+else
+  echo "matplotlib is not installed: scripts/plot_runs.py is not tested"
+fi
+
+# Finding the way.
+expect 0 'sac .*anchor' "$precis" methods
+expect 0 'compressor.sac.attention .*"full"' "$precis" methods sac
+expect 0 'compressor.mask.preset .*"pic-local" .*"pic"' "$precis" methods pic
+expect 2 'did you mean comprexit' "$precis" methods comprexitt
+expect 0 '"method":"icae"' "$precis" methods icae --json
+expect 0 'quickstart/sac ' "$precis" configs
+expect 0 '"method": "sac"' "$precis" configs show quickstart/sac
+expect 2 'did you mean quickstart/sac' "$precis" configs show quickstart/sacc
+expect 2 'no configuration named' "$precis" configs copy
+expect 0 'configs/quickstart/common.json' "$precis" configs copy quickstart/sac --to copy
+expect 2 'exists already' "$precis" configs copy quickstart/sac --to copy
+expect 0 '"rank": 32' "$precis" train --config copy/configs/quickstart/sac.json --print-config
+expect 0 'configs/squad/common.json' "$precis" configs copy squad/sac.json --to other-copy
+expect 0 'matrix products' "$precis" doctor
+expect 0 '"key":"memory"' "$precis" doctor --json
+printf '{"$schema": "precis.schema.json", "train": {"lr": 0.25}}' > schema.json
+expect 0 '"lr": 0.25' "$precis" train --config schema.json --print-config
+
+echo "$checks checks, $failures failures"
+[ "$failures" -eq 0 ]
