@@ -48,9 +48,9 @@ class CommandLine {
 
 void add_training_commands(CommandLine& line);    // train, prepare, pretrain, train-tokenizer
 void add_comparing_commands(CommandLine& line);   // eval, sweep, bench, score, compare
-void add_using_commands(CommandLine& line);       // compress, generate, serve
+void add_using_commands(CommandLine& line);       // compress, ask, generate, serve
 void add_converting_commands(CommandLine& line);  // import, export
-void add_tool_commands(CommandLine& line);        // inspect, explain, methods, configs, doctor, tokenize, synth, completion
+void add_tool_commands(CommandLine& line);  // inspect, explain, methods, configs, doctor, tokenize, synth, completion
 
 // Options that several commands have.
 void add_run_options(CLI::App& command, RunOptions& options);

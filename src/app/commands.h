@@ -113,6 +113,17 @@ struct GenerateCommand {
 };
 void run_generate(const GenerateCommand& command, const CompressorRegistry& registry);
 
+// Questions about one text, answered from its memory and, with `full`, from all of its tokens.
+struct AskCommand {
+  RunOptions run;
+  std::string text;
+  std::vector<std::string> questions, stops;  // without questions: one on each line of standard input
+  GenerateOptions options;
+  int64_t segments_at_once = 16;
+  bool full = false, json = false;
+};
+void run_ask(const AskCommand& command, const CompressorRegistry& registry);
+
 struct ServeCommand {
   RunOptions run;
   std::vector<std::string> compressors;  // FOLDER or NAME=FOLDER
@@ -129,7 +140,7 @@ void run_import(const ImportCommand& command, const CompressorRegistry& registry
 
 struct ExportCommand {
   RunOptions run;
-  std::string to, out;
+  std::string to, out, store;
 };
 void run_export(const ExportCommand& command, const CompressorRegistry& registry);
 

@@ -22,12 +22,18 @@ void add_import(CommandLine& line) {
 
 void add_export(CommandLine& line) {
   auto c = std::make_shared<ExportCommand>();
-  CLI::App& command = line.add("export", "write a trained compressor in another project's format",
-                               [&line, c] { run_export(*c, line.registry()); });
+  CLI::App& command = line.add(
+      "export", "write a trained compressor for others: a small folder of its own, or another project's format",
+      [&line, c] { run_export(*c, line.registry()); });
   command.add_option("run", c->run.compressor, "run folder or exported compressor")->required();
-  command.add_option("--to", c->to, "comprexit: the ComprExIT repository's format; peft: the LoRA adapter")
+  command
+      .add_option("--to", c->to,
+                  "precis: the compressor alone, ready to use; comprexit: the ComprExIT repository's format; "
+                  "peft: the LoRA adapter")
       ->required()
-      ->check(CLI::IsMember({"comprexit", "peft"}));
+      ->check(CLI::IsMember({"precis", "comprexit", "peft"}));
+  command.add_option("--store", c->store, "precis: dtype of the stored tensors; default: float32")
+      ->check(CLI::IsMember({"float32", "bfloat16"}));
   command.add_option("--out", c->out, "folder to create")->required();
   add_checkpoint_option(command, c->run);
   command.add_option("--model", c->run.model, "base model; default: the model of its run");

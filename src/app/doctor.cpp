@@ -82,7 +82,7 @@ Finding memory() {
 }
 
 Finding disk() {
-  struct statvfs s{};
+  struct statvfs s {};
   if (::statvfs(".", &s) != 0) return {"disk", "unknown", "", true};
   const double free = static_cast<double>(s.f_bavail) * static_cast<double>(s.f_frsize);
   const bool little = gigabytes(free) < 2;
@@ -91,8 +91,7 @@ Finding disk() {
 }
 
 Finding gpu() {
-  if (!torch::cuda::is_available())
-    return {"GPU", "none that this LibTorch can use", "model.device=cuda is refused"};
+  if (!torch::cuda::is_available()) return {"GPU", "none that this LibTorch can use", "model.device=cuda is refused"};
   std::vector<std::string> names;
   const auto count = static_cast<c10::DeviceIndex>(torch::cuda::device_count());
   for (c10::DeviceIndex i = 0; i < count; ++i) names.push_back(device_name(at::Device(torch::kCUDA, i)));
@@ -105,7 +104,7 @@ Finding processes() {
   if (built.gloo) names.emplace_back("Gloo");
   if (built.nccl) names.emplace_back("NCCL");
   return {"several processes", names.empty() ? "not built" : join(names, ", "),
-          !built.gloo ? "install libgloo-dev and build again to train with torchrun"
+          !built.gloo                                  ? "install libgloo-dev and build again to train with torchrun"
           : !built.nccl && torch::cuda::is_available() ? "without NCCL gradients of GPUs go through CPU memory"
                                                        : "",
           !built.gloo};
@@ -114,7 +113,8 @@ Finding processes() {
 }  // namespace
 
 void run_doctor(bool json) {
-  const Json environment = environment_json(Config{});
+  const Config defaults;
+  const Json environment = environment_json(defaults);
   const std::string version = cat("precis ", environment.at("precis").get<std::string>(), " (",
                                   environment.at("git_revision").get<std::string>(), "), LibTorch ", TORCH_VERSION);
   std::vector<Finding> findings = {{"versions", version, ""}};

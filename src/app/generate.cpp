@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <iostream>
 
+#include "answer.h"
 #include "commands.h"
 #include "precis/compress/made_by.h"
 #include "precis/compress/parts.h"
@@ -14,7 +15,6 @@
 #include "precis/data/templates.h"
 #include "precis/memory/memory_blocks.h"
 #include "precis/memory/memory_file.h"
-#include "precis/text/stop_text.h"
 #include "precis/text/tokenizer.h"
 #include "precis/text/utf8.h"
 
@@ -37,39 +37,6 @@ Memory read_memories(const GenerateCommand& command, const OpenRun& run) {
   }
   return command.each ? stack(memories) : concatenate(memories, *run.decoder);
 }
-
-// Collects the answer to one memory, and streams it if `shown`.
-class Answer {
- public:
-  Answer(const Tokenizer& tokenizer, const std::vector<std::string>& stops, bool shown)
-      : stream_(tokenizer), stop_(stops), shown_(shown) {}
-
-  bool push(int64_t id) {
-    show(stop_.push(stream_.push(id)));
-    ++tokens_;
-    return !stop_.reached();
-  }
-  void finish() {
-    show(stop_.push(stream_.finish()));
-    show(stop_.finish());
-  }
-  const std::string& text() const { return text_; }
-  int64_t tokens() const { return tokens_; }
-
- private:
-  void show(const std::string& piece) {
-    text_ += piece;
-    if (!shown_) return;
-    std::fputs(piece.c_str(), stdout);
-    std::fflush(stdout);
-  }
-
-  StreamDecoder stream_;
-  StopText stop_;
-  std::string text_;
-  int64_t tokens_ = 0;
-  bool shown_;
-};
 
 }  // namespace
 

@@ -31,9 +31,9 @@ void run_methods(const std::string& name, bool json, const CompressorRegistry& r
     if (!name.empty() && method != name) continue;
     const Json now = settings_of(method, "default", registry), published = settings_of(method, "published", registry);
     if (json) {
-      std::printf(
-          "%s\n",
-          Json({{"method", method}, {"about", about.about}, {"default", now}, {"published", published}}).dump().c_str());
+      std::printf("%s\n", Json({{"method", method}, {"about", about.about}, {"default", now}, {"published", published}})
+                              .dump()
+                              .c_str());
       continue;
     }
     std::printf("%-10s %s\n", method.c_str(), about.about.c_str());

@@ -83,8 +83,7 @@ void add_methods(CommandLine& line) {
 
 void add_configs(CommandLine& line) {
   auto c = std::make_shared<ConfigsCommand>();
-  CLI::App& command =
-      line.add("configs", "list, show or copy the ready configurations", [c] { run_configs(*c); });
+  CLI::App& command = line.add("configs", "list, show or copy the ready configurations", [c] { run_configs(*c); });
   command.add_option("action", c->action, "list, show or copy; copy: with the files that it extends")
       ->check(CLI::IsMember({"list", "show", "copy"}));
   command.add_option("name", c->name, "configuration, such as quickstart/sac");

@@ -41,6 +41,24 @@ void add_initial_values(TensorMap& tensors, const Compressor& compressor, const 
   }
 }
 
+// The compressor with its configuration, without what only training needs and without a copy of its adapters.
+void write_compressor_alone(const fs::path& folder, const OpenRun& run, const ExportCommand& c) {
+  Config config = run.config;
+  config.data.train.clear();
+  config.data.eval.clear();
+  config.run.dir.clear();
+  config.model.device = "cpu";
+  config.run.threads = 0;
+  write_json(folder / "config.json", to_json_for(config, c.out));
+  TensorMap tensors = trained_tensors(*run.compressor);
+  if (c.store == "bfloat16") {
+    for (auto& [name, tensor] : tensors) tensor = tensor.detach().to(torch::kBFloat16);
+    load_trained_tensors(*run.compressor, tensors, c.run.compressor);  // what is described is what is stored
+  }
+  write_safetensors(folder / "compressor.safetensors", tensors);
+  write_compressor_json(folder, *run.compressor);
+}
+
 }  // namespace
 
 void run_import(const ImportCommand& c, const CompressorRegistry& registry) {
@@ -83,6 +101,7 @@ void run_export(const ExportCommand& c, const CompressorRegistry& registry) {
   refuse_existing(c.out);
   const OpenRun run = open_run(c.run, registry);
   write_folder_atomically(c.out, [&](const fs::path& folder) {
+    if (c.to == "precis") return write_compressor_alone(folder, run, c);
     if (c.to == "peft") return save_peft_adapter(folder, *run.compressor);
     const fs::path kept = fs::path(c.run.compressor) / fields_file;
     write_authors_checkpoint(folder, *run.compressor, fs::exists(kept) ? read_json(kept) : Json());

@@ -21,6 +21,22 @@ void add_compress(CommandLine& line) {
   command.add_flag("--json", c->json, "print a JSON line per memory file");
 }
 
+void add_ask(CommandLine& line) {
+  auto c = std::make_shared<AskCommand>();
+  CLI::App& command =
+      line.add("ask", "compress a text and answer questions about it", [&line, c] { run_ask(*c, line.registry()); });
+  add_run_options(command, c->run);
+  command.add_option("--text", c->text, "text file, or - for standard input")->required();
+  add_words(command, "--question", c->questions, "questions; default: one on each line of standard input");
+  command.add_flag("--full", c->full,
+                   "answer from the whole text too, uncompressed, by the prompt eval.prompt of the run");
+  add_segments_at_once(command, c->segments_at_once);
+  command.add_option("--max-new-tokens", c->options.max_new_tokens, "maximum number of new tokens of an answer")
+      ->check(CLI::Range(1, 1 << 20));
+  add_words(command, "--stop", c->stops, "stop texts, not included in the answers");
+  command.add_flag("--json", c->json, "print JSON lines: the memory, then each question");
+}
+
 void add_generate(CommandLine& line) {
   auto c = std::make_shared<GenerateCommand>();
   CLI::App& command = line.add("generate", "generate text from memories and a prompt",
@@ -93,6 +109,7 @@ void add_serve(CommandLine& line) {
 
 void add_using_commands(CommandLine& line) {
   add_compress(line);
+  add_ask(line);
   add_generate(line);
   add_serve(line);
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "precis/compress/made_by.h"
 #include "precis/config/schema.h"
 #include "precis/core/error.h"
 #include "precis/core/strings.h"
@@ -89,6 +90,7 @@ void write_compressor_json(const fs::path& folder, const Compressor& compressor)
               {"compressor", to_json(compressor.config())},
               {"base_fingerprint", compressor.decoder().fingerprint()},
               {"tokenizer_hash", compressor.tokenizer_hash()},
+              {"compressor_hash", compressor_hash(compressor)},
               {"trained_parameters", trained},
               {"frozen_parameters", frozen},
               {"trained_percent_of_frozen", 100 * static_cast<double>(trained) / static_cast<double>(frozen)}});

@@ -15,7 +15,8 @@ namespace precis {
 
 Method Beacon::about() {  // as run in ComprExIT's code
   return {.about = "beacon tokens among the text, chunk by chunk; keys and values (arXiv 2401.03462)",
-          .settings = MethodSettings::of<BeaconSettings>("beacon"), .published = [](CompressorConfig& c) {
+          .settings = MethodSettings::of<BeaconSettings>("beacon"),
+          .published = [](CompressorConfig& c) {
             c.carrier = "kv";
             c.layout = "interleave";
             c.segment_length = 64;

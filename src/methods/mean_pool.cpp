@@ -9,7 +9,8 @@
 namespace precis {
 
 Method MeanPool::about() {
-  return {.about = "mean hidden state of each run of tokens (arXiv 2510.20797)", .published = [](CompressorConfig& c) { c.segment_length = 512; },
+  return {.about = "mean hidden state of each run of tokens (arXiv 2510.20797)",
+          .published = [](CompressorConfig& c) { c.segment_length = 512; },
           .learns =
               [](CompressorConfig& c) {
                 c.positions = "chunk_end";

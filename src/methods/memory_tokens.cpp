@@ -64,12 +64,13 @@ void unchunked(CompressorConfig& c) {
 }  // namespace
 
 Method MemoryTokens::pic() {
-  return {.about = "memory tokens under a mask by chunks (PIC, arXiv 2602.13980)", .learns = [](CompressorConfig& c) {  // docs/results/soft-rows.md has the measurements
-    c.mask.preset = "pic-local";
-    c.memory_rows = "shared";
-    c.positions = "chunk_end";
-    c.projector = "none";
-  }};
+  return {.about = "memory tokens under a mask by chunks (PIC, arXiv 2602.13980)",
+          .learns = [](CompressorConfig& c) {  // docs/results/soft-rows.md has the measurements
+            c.mask.preset = "pic-local";
+            c.memory_rows = "shared";
+            c.positions = "chunk_end";
+            c.projector = "none";
+          }};
 }
 
 Method MemoryTokens::icae() {  // getao/icae, as run in ComprExIT's code
@@ -79,10 +80,10 @@ Method MemoryTokens::icae() {  // getao/icae, as run in ComprExIT's code
 Method MemoryTokens::x500() {  // ZongqianLi/500xCompressor, as run in ComprExIT's code
   return {.about = "memory tokens behind the whole segment, as keys and values (500xCompressor, arXiv 2408.03094)",
           .published = [](CompressorConfig& c) {
-    unchunked(c);
-    c.carrier = "kv";
-    c.lora.targets = {"q_proj", "v_proj"};
-  }};
+            unchunked(c);
+            c.carrier = "kv";
+            c.lora.targets = {"q_proj", "v_proj"};
+          }};
 }
 
 MemoryTokens::MemoryTokens(const CompressorConfig& c, const Surroundings& surroundings)

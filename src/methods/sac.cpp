@@ -34,7 +34,8 @@ std::vector<int64_t> random_anchor_rows(const int64_t* ids, int64_t n, int64_t r
 
 Method Sac::about() {  // lx-Meteors/SAC
   return {.about = "keys and values of anchor tokens, bidirectional attention (SAC, arXiv 2510.08907)",
-          .settings = MethodSettings::of<SacSettings>("sac"), .published = [](CompressorConfig& c) {
+          .settings = MethodSettings::of<SacSettings>("sac"),
+          .published = [](CompressorConfig& c) {
             c.carrier = "kv";
             c.ratio = 5;
             c.segment_length = 510;

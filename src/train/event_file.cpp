@@ -10,8 +10,8 @@
 #include "precis/core/file.h"
 #include "precis/core/strings.h"
 
-// The format: records of TensorFlow's TFRecord files, each an Event message (event.proto, summary.proto and tensor.proto
-// of TensorBoard) in protobuf's encoding.
+// The format: records of TensorFlow's TFRecord files, each an Event message (event.proto, summary.proto and
+// tensor.proto of TensorBoard) in protobuf's encoding.
 namespace precis {
 namespace fs = std::filesystem;
 namespace {
@@ -62,7 +62,9 @@ std::string event(int64_t step, const std::string& rest) {
 }
 
 // Event.summary with one Summary.Value: tag and the rest.
-std::string summary(const std::string& tag, const std::string& rest) { return field(5, field(1, field(1, tag) + rest)); }
+std::string summary(const std::string& tag, const std::string& rest) {
+  return field(5, field(1, field(1, tag) + rest));
+}
 
 }  // namespace
 
@@ -78,8 +80,8 @@ void EventFile::scalar(const std::string& tag, int64_t step, double value) {
 }
 
 void EventFile::text(const std::string& tag, int64_t step, const std::string& markdown) {
-  const std::string metadata = field(1, field(1, std::string("text")));  // plugin_data.plugin_name
-  const std::string shape = field(2, field(1, uint64_t{1}));             // dim.size
+  const std::string metadata = field(1, field(1, std::string("text")));                     // plugin_data.plugin_name
+  const std::string shape = field(2, field(1, uint64_t{1}));                                // dim.size
   const std::string tensor = field(1, uint64_t{7}) + field(2, shape) + field(8, markdown);  // DT_STRING
   append(event(step, summary(tag, field(8, tensor) + field(9, metadata))));
 }

@@ -24,7 +24,7 @@ bool may_change(const std::string& key, const std::vector<std::string>& allowed)
       "train.steps",        "train.max_seconds", "train.log_interval", "train.save_interval", "train.keep",
       "train.keep_best",    "train.target_em",   "train.skip_limit",   "train.allow_changes", "train.eval_interval",
       "train.eval_seconds", "train.eval_limit",  "train.eval_tasks",   "run.threads",         "run.dir",
-      "data.eval",          "model.path",        "tokenizer.path", "run.tensorboard"};
+      "data.eval",          "model.path",        "tokenizer.path",     "run.tensorboard"};
   if (std::find(allowed.begin(), allowed.end(), key) != allowed.end()) return true;
   return key.starts_with("eval.") || key.starts_with("bench.") || key.starts_with("sweep.") ||
          std::find(free.begin(), free.end(), key) != free.end();
@@ -88,8 +88,7 @@ RunState run_state_from_json(const Json& json, const std::string& where) {
           json_get<bool>(json, "reached_target", where)};
 }
 
-RunFolder::RunFolder(const fs::path& path, const Config& config)
-    : path_(path), writes_events_(config.run.tensorboard) {
+RunFolder::RunFolder(const fs::path& path, const Config& config) : path_(path), writes_events_(config.run.tensorboard) {
   make_folder(path_ / "checkpoints");
   lock_ = std::make_unique<FolderLock>(path_);
   const fs::path file = path_ / "config.json";
