@@ -96,8 +96,7 @@ class Asking {
       text = read_file(command_.text);
     }
     require_utf8(text, command_.text == "-" ? "standard input" : command_.text);
-    text = trim(text);
-    if (text.empty()) throw Error({.what = "the text is empty", .where = command_.text});
+    if (trim(text).empty()) throw Error({.what = "the text is empty", .where = command_.text});
     return text;
   }
 

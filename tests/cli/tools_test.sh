@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What follows a training run: TensorBoard event files, scripts/to_wandb.py, scripts/plot_runs.py; and the commands
-# methods, configs and doctor.
+# Around the small decoder: what follows a training run (TensorBoard event files, scripts/to_wandb.py,
+# scripts/plot_runs.py), asking a text, a compressor exported alone, and the commands methods, configs and doctor.
 precis="$(realpath "$1")" root="$(realpath "$2")"
 source "$(dirname "${BASH_SOURCE[0]}")/checks.sh"
 python="$root/.venv/bin/python"
@@ -74,6 +74,32 @@ if "$python" -c 'import matplotlib' 2> /dev/null; then
 else
   echo "matplotlib is not installed: scripts/plot_runs.py is not tested"
 fi
+
+# Asking a text, by the run and by its compressor alone.
+expect 0 '^alone$' "$precis" --quiet export run --to precis --store bfloat16 --out alone
+expect 2 'already exists' "$precis" export run --to precis --out alone
+that "a compressor alone has no training files" test "$(ls alone | tr '\n' ' ')" = "compressor.json compressor.safetensors config.json "
+that "its data is not named" bash -c '! grep -q train.jsonl alone/config.json'
+"$precis" --quiet export run --to precis --out exact
+printf 'Ulonia Company sells tea. It was founded by Ivy Zanewick in 1813. Its head office is in Denver.\n' > text.txt
+for compressor in run exact; do
+  "$precis" --quiet ask --compressor $compressor --text text.txt --question "Who founded Ulonia Company?" \
+    --max-new-tokens 8 --json > $compressor.jsonl
+  sed 's/"[a-z_]*seconds":[0-9.e-]*//g' $compressor.jsonl > $compressor.answers
+done
+that "the compressor alone answers as its run does" cmp -s run.answers exact.answers
+"$precis" --quiet generate --compressor run --text text.txt --question "Who founded Ulonia Company?" --max-new-tokens 8 \
+  --json | "$python" -c 'import json, sys; print(json.load(sys.stdin)["text"])' > generated
+"$python" -c 'import json; print(json.loads(open("run.jsonl").readlines()[1])["memory"]["text"])' > asked
+that "ask and generate agree" cmp -s generated asked
+expect 0 'full context .* rows' "$precis" --quiet ask --compressor alone --text text.txt --full --question "Who?" --max-new-tokens 4
+expect 0 'tokens -> .* entries' "$precis" --quiet ask --compressor alone --text text.txt --question "Who?" --max-new-tokens 4
+expect 0 '^What?$' bash -c "printf 'Who?\n\nWhat?\n' | '$precis' --quiet ask --compressor alone --text text.txt --max-new-tokens 4"
+expect 2 'no question' "$precis" ask --compressor alone --text -
+: > empty.txt
+expect 2 'the text is empty' "$precis" ask --compressor alone --text empty.txt --question "Who?"
+cp -r alone broken && rm broken/config.json
+expect 2 'does not name its base model' "$precis" ask --compressor broken --text text.txt --question "Who?"
 
 # Finding the way.
 expect 0 'sac .*anchor' "$precis" methods
