@@ -15,3 +15,6 @@ configure_package_config_file(cmake/precisConfig.cmake.in "${CMAKE_CURRENT_BINAR
 write_basic_package_version_file("${CMAKE_CURRENT_BINARY_DIR}/precisConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/precisConfig.cmake" "${CMAKE_CURRENT_BINARY_DIR}/precisConfigVersion.cmake"
   cmake/FindLibTorch.cmake DESTINATION ${PRECIS_PACKAGE_DIR})
+# precis.pc, for builds without CMake.
+configure_file(cmake/precis.pc.in "${CMAKE_CURRENT_BINARY_DIR}/precis.pc" @ONLY)
+install(FILES "${CMAKE_CURRENT_BINARY_DIR}/precis.pc" DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

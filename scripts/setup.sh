@@ -3,7 +3,7 @@
 # already installed, and then needs no network.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-TORCH_VERSION=2.13.0
+TORCH_VERSION="${PRECIS_TORCH_VERSION:-2.13.0}"
 PACKAGES=(g++ cmake ninja-build ccache pkg-config git unzip python3-venv clang-format libsentencepiece-dev nlohmann-json3-dev
   libspdlog-dev libgtest-dev libicu-dev libcli11-dev zlib1g-dev libarchive-dev libxxhash-dev libgloo-dev libcpp-httplib-dev
   xz-utils zstd)

@@ -5,8 +5,14 @@ namespace precis {
 namespace {
 
 void add_eval(CommandLine& line) {
-  line.add_configured("eval", "evaluate compressors and references on the same questions; write a report",
-                      [&line](const Config& c) { run_eval(c, line.registry(), line.json()); });
+  auto memories = std::make_shared<std::vector<std::string>>();
+  CLI::App& command = line.add_configured(
+      "eval", "evaluate compressors, stored memories and references on the same questions; write a report",
+      [&line, memories](Config c) {
+        c.eval.memories.insert(c.eval.memories.end(), memories->begin(), memories->end());
+        run_eval(c, line.registry(), line.json());
+      });
+  add_words(command, "--memories", *memories, "folders of memory files to evaluate, besides those of eval.memories");
 }
 
 struct SweepOptions {

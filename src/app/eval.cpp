@@ -13,10 +13,10 @@ namespace precis {
 
 void run_eval(const Config& config, const CompressorRegistry& registry, bool json) {
   require_set(config, {"model.path", "data.eval", "run.dir"});
-  if (config.eval.compressors.empty() && config.eval.references.empty()) {
+  if (config.eval.compressors.empty() && config.eval.memories.empty() && config.eval.references.empty()) {
     throw Error({.what = "nothing to evaluate",
                  .where = "eval.compressors",
-                 .expected = "at least one compressor or reference"});
+                 .expected = "at least one compressor, folder of memories or reference"});
   }
   make_folder(config.run.dir);
   const FolderLock lock(config.run.dir);

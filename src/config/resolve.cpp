@@ -13,8 +13,8 @@ namespace {
 
 // Settings that hold paths; in a file they are relative to its folder.
 const std::vector<std::vector<std::string>> path_settings = {
-    {"model", "path"}, {"model", "shape"},      {"tokenizer", "path"},   {"data", "train"},
-    {"data", "eval"},  {"train", "start_from"}, {"eval", "compressors"}, {"run", "dir"}};
+    {"model", "path"},       {"model", "shape"},      {"tokenizer", "path"}, {"data", "train"}, {"data", "eval"},
+    {"train", "start_from"}, {"eval", "compressors"}, {"eval", "memories"},  {"run", "dir"}};
 
 // The same for objects in a list: section, list, key.
 const std::vector<std::array<std::string, 3>> path_settings_of_lists = {

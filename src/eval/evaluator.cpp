@@ -15,6 +15,7 @@
 #include "precis/core/progress.h"
 #include "precis/core/strings.h"
 #include "precis/data/evaluation_set.h"
+#include "precis/eval/stored_memories.h"
 #include "precis/nn/device.h"
 #include "precis/train/run_folder.h"
 
@@ -111,6 +112,7 @@ class Evaluation {
       compressors_.push_back(load_compressor(from, registry_, decoder_, tokenizer_));
     }
     for (size_t i = 0; i < compressors_.size(); ++i) add_compressor(*compressors_[i], config_.eval.compressors[i]);
+    for (const fs::path folder : config_.eval.memories) add_memories(folder);
     for (const auto& reference : config_.eval.references) add_reference(reference);
     return std::move(report_);
   }
@@ -127,6 +129,16 @@ class Evaluation {
            .curve = ratio == compressor.config().ratio ? read_curve(run) : Json::array()},
           *reading);
     }
+  }
+
+  void add_memories(const fs::path& folder) {
+    StoredMemories stored(folder, config_.compressor, surroundings_of(decoder_, tokenizer_, 1));
+    const std::unique_ptr<Reading> reading = read_memory(stored, tokenizer_, config_);
+    add({.name = unique_name(cat(stored.config().method, "-", stored.ratio()), folder.filename(), names_),
+         .method = stored.config().method,
+         .ratio = stored.ratio(),
+         .prompt = memory_prompt},
+        *reading);
   }
 
   void add_reference(const std::string& reference) {

@@ -11,6 +11,17 @@ cmake --build "$work/build"
 "$work/build/last_tokens" --help >/dev/null
 "$work/build/last_tokens" train compressor.method=last-tokens --print-config | grep -q '"method": "last-tokens"'
 
+# Without CMake, by pkg-config; the ready configurations are installed.
+cat > "$work/tiny.cpp" <<'END'
+#include <cstdio>
+#include "precis/text/tokenizer.h"
+int main(int, char** words) { std::printf("%lld\n", static_cast<long long>(precis::load_tokenizer(words[1])->vocabulary_size())); }
+END
+export PKG_CONFIG_PATH="$work/install/lib/pkgconfig"
+c++ "$work/tiny.cpp" -o "$work/tiny" $(pkg-config --cflags --libs precis)
+test "$("$work/tiny" "$root/assets/small-decoder")" = 1024
+"$work/install/bin/precis" configs show quickstart/sac | grep -q '"method": "sac"'
+
 # A custom method with its own settings: checked, printed, documented, trained, resumed, swept, reported, exported.
 pool="$work/build/learned_pool" small="$root/assets/small-decoder"
 "$pool" --print-schema | grep -q '"spread"'

@@ -101,6 +101,24 @@ expect 2 'the text is empty' "$precis" ask --compressor alone --text empty.txt -
 cp -r alone broken && rm broken/config.json
 expect 2 'does not name its base model' "$precis" ask --compressor broken --text text.txt --question "Who?"
 
+# Memories made elsewhere: a folder of memory files answers as the compressor that made them does.
+for method in pic 500x; do
+  "$precis" --quiet train "${settings[@]}" compressor.method=$method train.steps=2 run.dir=$method > /dev/null
+  "$precis" --quiet compress --compressor $method --jsonl eval.jsonl --text-field context --out $method-memories > /dev/null
+  that "eval --memories with $method" "$precis" --quiet eval "${settings[@]}" eval.compressors=$method \
+    --memories $method-memories eval.references=none run.dir=$method-report
+  that "$method: stored memories answer as the compressor" cmp -s $method-report/predictions/$method-4.json \
+    "$method-report/predictions/$method-4-$method-memories.json"
+done
+evaluate=("$precis" --quiet eval "${settings[@]}" eval.references=none run.dir=missing-report)
+expect 2 'no such folder' "${evaluate[@]}" --memories nowhere
+mkdir empty
+expect 2 'no memory files' "${evaluate[@]}" eval.memories=empty
+cp 500x-memories/*.safetensors empty/ && cp "$(ls pic-memories/*.safetensors | head -n 1)" empty/0.safetensors
+expect 2 'another method' "${evaluate[@]}" eval.memories=empty
+mkdir one && cp "$(ls pic-memories/*.safetensors | head -n 1)" one/
+expect 1 'no memory of a context of .* tokens' "${evaluate[@]}" eval.memories=one
+
 # Finding the way.
 expect 0 'sac .*anchor' "$precis" methods
 expect 0 'compressor.sac.attention .*"full"' "$precis" methods sac

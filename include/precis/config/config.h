@@ -196,8 +196,8 @@ struct PromptConfig {
 };
 
 struct EvalConfig {
-  std::vector<std::string> compressors, tasks = {"qa"}, metrics = {"em", "f1", "contains"},
-                                        references = {"full", "none", "truncate"}, options, in_domain;
+  std::vector<std::string> compressors, memories, tasks = {"qa"}, metrics = {"em", "f1", "contains"},
+                                                  references = {"full", "none", "truncate"}, options, in_domain;
   int64_t limit = 0, batch = 8, max_new_tokens = 24, max_context_tokens = 0, truncate_ratio = 0,
           bootstrap_samples = 1000, segments_at_once = 16;
   std::string answer_cut = "newline", checkpoint;
@@ -206,6 +206,8 @@ struct EvalConfig {
   template <class V>
   void visit(V& v) {
     v("compressors", compressors, "run folders or exported compressors to evaluate");
+    v("memories", memories,
+      "folders of memory files, each a row: contexts are looked up there, by their token ids, instead of compressed");
     v("checkpoint", checkpoint,
       "last, best (of train.keep_best) or a step of each run in eval.compressors; empty: its export");
     v("tasks", tasks, "evaluation tasks", one_of({"qa", "choice", "continuation", "autoencoding", "reconstruction"}));
