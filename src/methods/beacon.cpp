@@ -164,9 +164,7 @@ DecoderInput Beacon::prompt(const Memory& memory, const TaskTokens& task) const 
 EncoderView Beacon::encoder_view(const TokenBatch& context) const {
   const Rows chunk = rows_of({context.ids.narrow(0, 0, 1).contiguous(), context.lengths.narrow(0, 0, 1)}, 0, ratio());
   const int64_t n = chunk.lengths.item<int64_t>();
-  std::string rows(static_cast<size_t>(n), 't');
-  for (const int64_t place : chunk.beacons[0]) rows[static_cast<size_t>(place)] = 'm';
-  return {torch::ones({n, n}, torch::kBool).tril(), torch::arange(n), rows};
+  return {torch::ones({n, n}, torch::kBool).tril(), torch::arange(n)};
 }
 
 }  // namespace precis

@@ -75,10 +75,8 @@ DecoderInput MeanPool::prompt(const Memory& memory, const TaskTokens& task) cons
 }
 
 EncoderView MeanPool::encoder_view(const TokenBatch& context) const {
-  const int64_t prefix = encoder_bos_ ? 1 : 0,
-                text = std::min(config().segment_length, context.lengths[0].item<int64_t>()), rows = prefix + text;
-  return {torch::ones({rows, rows}, torch::kBool).tril(), torch::arange(rows),
-          std::string(static_cast<size_t>(prefix), 'p') + std::string(static_cast<size_t>(text), 't')};
+  const int64_t rows = (encoder_bos_ ? 1 : 0) + std::min(config().segment_length, context.lengths[0].item<int64_t>());
+  return {torch::ones({rows, rows}, torch::kBool).tril(), torch::arange(rows)};
 }
 
 }  // namespace precis

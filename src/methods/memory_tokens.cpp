@@ -243,12 +243,8 @@ EncoderView MemoryTokens::encoder_view(const TokenBatch& context) const {
   const SegmentShape shape = shape_of(std::min(config().segment_length, context.lengths[0].item<int64_t>()));
   const std::vector<int64_t> append = encoder_positions(shape, positions_, layout_);
   std::vector<int64_t> positions;
-  std::string rows;
-  for (const int64_t row : layout_order(shape, layout_)) {
-    positions.push_back(append[static_cast<size_t>(row)]);
-    rows += row < shape.prefix ? 'p' : row < shape.prefix + shape.text ? 't' : 'm';
-  }
-  return {dense_mask(mask_, shape, layout_), to_tensor(positions), rows};
+  for (const int64_t row : layout_order(shape, layout_)) positions.push_back(append[static_cast<size_t>(row)]);
+  return {dense_mask(mask_, shape, layout_), to_tensor(positions)};
 }
 
 std::optional<AttentionView> MemoryTokens::attention_view(const TokenBatch& context) const {

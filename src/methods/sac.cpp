@@ -144,11 +144,9 @@ EncoderView Sac::encoder_view(const TokenBatch& context) const {
   const int64_t n = std::min(config().segment_length, context.lengths[0].item<int64_t>());
   Tensor mask = torch::ones({n, n}, torch::kBool);
   if (settings_.attention != "full") mask = mask.tril();
-  const std::vector<int64_t> anchors = anchor_rows(context.ids[0].contiguous(), n);
-  if (settings_.attention == "anchors") mask.index_fill_(0, to_tensor(anchors), true);
-  std::string rows(static_cast<size_t>(n), 't');
-  for (const int64_t anchor : anchors) rows[static_cast<size_t>(anchor)] = 'a';
-  return {mask, torch::arange(1, n + 1), rows};
+  if (settings_.attention == "anchors")
+    mask.index_fill_(0, to_tensor(anchor_rows(context.ids[0].contiguous(), n)), true);
+  return {mask, torch::arange(1, n + 1)};
 }
 
 }  // namespace precis

@@ -21,7 +21,7 @@ expect 0 '"\$schema"' "$precis" --print-schema
 "$precis" --print-cli > cli.md
 expect 0 '' diff -u cli.md "$root/docs/cli.md"
 expect 0 '^m2 *8  \. \.\.\.\.1111 \.1$' "$precis" mask compressor.ratio=4 --length 8
-expect 0 '"rows":"tatt' "$precis" mask compressor.method=sac compressor.ratio=4 --length 4 --json
+expect 0 '"rows":"tttt' "$precis" mask compressor.method=sac compressor.ratio=4 --length 4 --json
 expect 2 'no single encoder mask' "$precis" mask compressor.method=comprexit
 expect 0 '"\$schema"' "$precis" train --print-schema
 expect 0 '"rank": 128' "$precis" train compressor.method=sac --print-config

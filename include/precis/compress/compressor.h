@@ -38,7 +38,6 @@ struct PromptRows {
 struct EncoderView {
   Tensor mask;       // bool [S, S]
   Tensor positions;  // int64 [S]
-  std::string rows;  // S letters: p prefix, t text, m memory row, a text row whose own keys and values are the memory
 };
 
 // The encoder's pass over the first segment of each context under a dense mask, and what its rows are: for inspecting
