@@ -22,7 +22,7 @@ fi
 say "Checking the spelling"
 .venv-docs/bin/codespell --ignore-words-list fwe README.md CONTRIBUTING.md docs/*.md docs/*/*.md
 say "Building the site"
-.venv-docs/bin/mkdocs build --strict --quiet
+NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
 if command -v doxygen >/dev/null; then
   say "Building the C++ reference"
   doxygen docs/Doxyfile

@@ -35,14 +35,14 @@ def mask(precis, method, settings):
 
 
 def panel(x, y, title, found):
-    body = [text(x, y + 12, title, "bold")]
+    squares = {}
     for i, row in enumerate(found["mask"]):
         for j, sees in enumerate(row):
             kind = CELL[found["rows"][j]] if sees == "1" else "none-cell"
-            body.append(f'<rect class="{kind}" x="{x + j * SIZE}" y="{y + 20 + i * SIZE}" width="{SIZE - 1}" height="{SIZE - 1}"/>')
-        if found["rows"][i] in "ma":  # memory rows are marked at the edge
-            body.append(f'<rect class="memory-cell" x="{x - 5}" y="{y + 20 + i * SIZE}" width="3" height="{SIZE - 1}"/>')
-    return body
+            squares.setdefault(kind, []).append(f"M{x + j * SIZE} {y + 20 + i * SIZE}h{SIZE - 1}v{SIZE - 1}h{1 - SIZE}z")
+        if found["rows"][i] in "ma":  # rows that become memory are marked at the edge
+            squares.setdefault("memory-cell", []).append(f"M{x - 5} {y + 20 + i * SIZE}h3v{SIZE - 1}h-3z")
+    return [text(x, y + 12, title, "bold")] + [f'<path class="{kind}" d="{"".join(d)}"/>' for kind, d in squares.items()]
 
 
 def main():
