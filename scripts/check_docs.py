@@ -73,7 +73,10 @@ def check_links(path, text, texts, problems):
 
 
 def check_named_files(path, text, problems):
-    """Files of the project that a page names must exist; of a pattern such as docs/x-*.json, the folder."""
+    """Files of the project that a page names must exist; of a pattern such as docs/x-*.json, the folder. So must headers."""
+    for header in re.findall(r"`(precis/[a-z_]+/[a-z_]+\.h)`", text):
+        if not (ROOT / "include" / header).exists():
+            problems.append(f"{path.relative_to(ROOT)}: no such header: {header}")
     for match in NAMED.finditer(text):
         named, pattern = match.group(1).rstrip("."), match.group(2)
         goal = ROOT / (named.rpartition("/")[0] if pattern or named.rpartition("/")[2].isupper() else named)
