@@ -26,7 +26,7 @@ NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
 if command -v doxygen >/dev/null; then
   say "Building the C++ reference"
   doxygen docs/Doxyfile
-  say "The site is build/site/index.html, the C++ reference build/site/api/index.html"
+  say "Done. To read it, C++ reference (api/) included: python3 -m http.server -d build/site"
 else
-  say "The site is build/site/index.html; the C++ reference needs doxygen, which is not installed"
+  say "Done. To read it: python3 -m http.server -d build/site. The C++ reference needs doxygen, which is not installed"
 fi

@@ -16,7 +16,7 @@ def on_page_markdown(markdown, **_):
             in_code = not in_code
         above = lines[-1] if lines else ""
         begins = BLOCK.match(line) and above.strip() and not above.startswith(("  ", "#", "|")) and not BLOCK.match(above)
-        if begins and not in_code and not above.startswith("```"):
+        if begins and not in_code:
             lines.append("")
         lines.append(line)
     return "\n".join(lines)
