@@ -17,6 +17,7 @@ CommandLine::CommandLine(const CompressorRegistry& registry) : registry_(registr
   app_.set_version_flag("--version", PRECIS_VERSION);
   app_.add_flag("--print-schema", print_schema_, "print the configuration's JSON Schema");
   app_.add_flag("--print-docs", print_docs_, "print docs/config.md");
+  app_.add_flag("--print-cli", print_cli_, "print docs/cli.md");
   app_.add_flag("--quiet", quiet_, "log warnings and errors only");
   add_group("Train", add_training_commands);
   add_group("Compare", add_comparing_commands);
@@ -44,6 +45,7 @@ int CommandLine::run(std::vector<std::string> words) {
   if (quiet_) log::set_level(log::Level::warn);
   if (print_schema_) return std::printf("%s\n", json_schema(registry_.methods()).dump(2).c_str()), 0;
   if (print_docs_) return std::fputs(markdown_reference(registry_.methods()).c_str(), stdout), 0;
+  if (print_cli_) return std::fputs(commands_reference(app_).c_str(), stdout), 0;
   for (const auto& [command, action] : actions_) {
     if (command->parsed()) return action(), 0;
   }

@@ -42,15 +42,16 @@ class CommandLine {
   std::vector<std::pair<const CLI::App*, std::function<void()>>> actions_;
   std::string config_file_;
   std::vector<std::string> overrides_;
-  bool print_config_ = false, print_diff_ = false, print_schema_ = false, print_docs_ = false, json_ = false,
-       quiet_ = false;
+  bool print_config_ = false, print_diff_ = false, print_schema_ = false, print_docs_ = false, print_cli_ = false,
+       json_ = false, quiet_ = false;
 };
 
 void add_training_commands(CommandLine& line);    // train, prepare, pretrain, train-tokenizer
 void add_comparing_commands(CommandLine& line);   // eval, sweep, bench, score, compare
 void add_using_commands(CommandLine& line);       // compress, ask, generate, serve
 void add_converting_commands(CommandLine& line);  // import, export
-void add_tool_commands(CommandLine& line);  // inspect, explain, methods, configs, doctor, tokenize, synth, completion
+// inspect, mask, explain, methods, configs, doctor, tokenize, synth, completion
+void add_tool_commands(CommandLine& line);
 
 // Options that several commands have.
 void add_run_options(CLI::App& command, RunOptions& options);

@@ -58,6 +58,9 @@ struct AttentionCommand {
 };
 void run_attention(const AttentionCommand& command, const CompressorRegistry& registry);
 
+// The encoder's mask and positions over `length` tokens, as the configuration's compressor has them.
+void run_mask(const Config& config, int64_t length, bool json, const CompressorRegistry& registry);
+
 void run_bench(const Config& config, const std::string& trace, const CompressorRegistry& registry);
 void run_bench_here(const Config& config, const std::string& task, const std::string& trace,
                     const CompressorRegistry& registry);
@@ -144,6 +147,7 @@ struct ExportCommand {
 };
 void run_export(const ExportCommand& command, const CompressorRegistry& registry);
 
+std::string commands_reference(const CLI::App& app);  // docs/cli.md
 void run_explain(const std::string& key, const CompressorRegistry& registry);
 void run_methods(const std::string& name, bool json, const CompressorRegistry& registry);  // empty name: all
 void run_doctor(bool json);

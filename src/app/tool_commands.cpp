@@ -16,6 +16,15 @@ void add_inspect(CommandLine& line) {
   command.add_flag("--json", c->json, "print JSON on one line");
 }
 
+void add_mask(CommandLine& line) {
+  auto length = std::make_shared<int64_t>(16);
+  line.add_configured(
+          "mask", "print which rows of the encoder attend to which, and their positions",
+          [&line, length](const Config& config) { run_mask(config, *length, line.json(), line.registry()); })
+      .add_option("--length", *length, "tokens of text; default: 16")
+      ->check(CLI::Range(1, 4096));
+}
+
 struct TokenizeCommand {
   std::string tokenizer;
   bool decode = false, special = false;
@@ -111,6 +120,7 @@ void add_completion(CommandLine& line) {
 
 void add_tool_commands(CommandLine& line) {
   add_inspect(line);
+  add_mask(line);
   add_explain(line);
   add_methods(line);
   add_configs(line);

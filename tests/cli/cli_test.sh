@@ -18,6 +18,11 @@ expect 0 '"lr": 0.5' "$precis" train train.lr=0.5 --diff
 expect 0 'explain' bash -c 'source completion.sh; COMP_WORDS=(precis exp); COMP_CWORD=1; _precis 2> /dev/null; echo "${COMPREPLY[@]}"'
 expect 0 'train.lr=' bash -c 'source completion.sh; COMP_WORDS=(precis train train.l); COMP_CWORD=2; _precis 2> /dev/null; echo "${COMPREPLY[@]}"'
 expect 0 '"\$schema"' "$precis" --print-schema
+"$precis" --print-cli > cli.md
+expect 0 '' diff -u cli.md "$root/docs/cli.md"
+expect 0 '^m2 *8  \. \.\.\.\.1111 \.1$' "$precis" mask compressor.ratio=4 --length 8
+expect 0 '"rows":"tttt' "$precis" mask compressor.method=sac compressor.ratio=4 --length 4 --json
+expect 2 'no single encoder mask' "$precis" mask compressor.method=comprexit
 expect 0 '"\$schema"' "$precis" train --print-schema
 expect 0 '"rank": 128' "$precis" train compressor.method=sac --print-config
 expect 0 '"method": "pic"' "${precis%precis}precis-train" --print-config

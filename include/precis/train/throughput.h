@@ -11,7 +11,7 @@ namespace precis {
 double training_operations_per_token(const DecoderConfig& config);
 
 // Bytes that a training step keeps for its backward pass, plus its temporaries, for passes of `rows` rows (including
-// padding). Counts the layers' tensors as this library keeps them, not allocator fragmentation; docs/benchmarks.md
+// padding). Counts the layers' tensors as this library keeps them, not allocator fragmentation; docs/plan-a-training.md
 // compares the estimate with measurements.
 struct PassRows {
   int64_t encoder = 0, decoder = 0;  // over all contexts of a micro-batch
