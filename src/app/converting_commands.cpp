@@ -25,10 +25,15 @@ void add_export(CommandLine& line) {
   CLI::App& command = line.add("export", "write a trained compressor in another project's format",
                                [&line, c] { run_export(*c, line.registry()); });
   command.add_option("run", c->run.compressor, "run folder or exported compressor")->required();
-  command.add_option("--to", c->to, "comprexit: the ComprExIT repository's format; peft: the LoRA adapter")
+  command
+      .add_option("--to", c->to,
+                  "comprexit: the ComprExIT repository's format; peft: the LoRA adapter; transformers: a folder with "
+                  "adapter, other tensors, model card and the Python code that compresses with them")
       ->required()
-      ->check(CLI::IsMember({"comprexit", "peft"}));
+      ->check(CLI::IsMember({"comprexit", "peft", "transformers"}));
   command.add_option("--out", c->out, "folder to create")->required();
+  command.add_option("--base-name", c->base_name,
+                     "with --to transformers: the base model's name on the Hugging Face Hub; default: its file's name");
   add_checkpoint_option(command, c->run);
   command.add_option("--model", c->run.model, "base model; default: the model of its run");
   add_dtype_option(command, c->run);
