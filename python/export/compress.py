@@ -11,7 +11,7 @@ safetensors and transformers 5.2 or newer.
 
 Letters: n segments of L tokens in one pass, P rows of BOS in front of each (0 or 1), M memory slots, S = P + L + M
 rows, ratio r, chunk length c, g = c / r slots per chunk, N layers, D hidden size, K key/value heads, d head width.
-Apache-2.0 licence; https://github.com/precis/precis has the trainer and docs/methods.md, the formulas.
+Part of precis (Apache-2.0), whose docs/methods.md has the formulas.
 """
 
 import inspect
@@ -408,7 +408,9 @@ class Sac(Compressor):
         rows = self.embed(ids)
         if "anchor_rows" in self.tensors:
             rows = rows.index_add(
-                1, anchors.to(self.device), self.tensors["anchor_rows"][: len(anchors)].to(rows).expand(len(ids), -1, -1)
+                1,
+                anchors.to(self.device),
+                self.tensors["anchor_rows"][: len(anchors)].to(self.dtype).expand(len(ids), -1, -1),
             )
         attention = self.settings["sac"]["attention"]
         mask = torch.ones(L, L, dtype=torch.bool)
@@ -539,9 +541,13 @@ def run_means(x: Tensor, r: int) -> Tensor:
 
 def zip_layers(contents: list[Any]) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
     """By layer, the keys and values of all parts, segments joined: each [K, M, d]."""
+
+    def joined(parts: Sequence[Tensor]) -> list[Tensor]:
+        return [part.transpose(0, 1).flatten(1, 2) for part in parts]
+
     for layer in zip(*contents, strict=True):
         keys, values = zip(*layer, strict=True)
-        yield [part.transpose(0, 1).flatten(1, 2) for part in keys], [part.transpose(0, 1).flatten(1, 2) for part in values]
+        yield joined(keys), joined(values)
 
 
 def cache_name(model: Any) -> str:

@@ -147,7 +147,8 @@ compressor = Compressor.from_pretrained(".", model, AutoTokenizer.from_pretraine
 memory = compressor.compress(open("report.txt").read())
 print(compressor.answer(memory, "Who signed it?", max_new_tokens=32))
 ```
-`compressor.generate(memory, prompt)` continues any prompt; `compressor.inputs(memory, prompt)` gives the arguments of `model.generate`.
+`compressor.generate(memory, prompt)` continues any prompt; `compressor.inputs(memory, prompt)` gives the arguments of
+`model.generate`.
 )";
 
 }  // namespace

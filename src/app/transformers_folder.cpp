@@ -21,6 +21,11 @@ const std::vector<std::string> methods = {"pic", "icae", "500x", "sac", "mean-po
 
 bool is_adapter(const std::string& tensor) { return tensor.starts_with("lora."); }
 
+bool has_adapters(const Compressor& compressor) {
+  const TensorMap tensors = trained_tensors(compressor);
+  return std::any_of(tensors.begin(), tensors.end(), [](const auto& t) { return is_adapter(t.first); });
+}
+
 void require_covered(const Compressor& compressor) {
   const CompressorConfig& c = compressor.config();
   if (std::find(methods.begin(), methods.end(), c.method) == methods.end()) {
@@ -36,12 +41,10 @@ void require_covered(const Compressor& compressor) {
                  .found = "random"});
   }
   const DecoderConfig& decoder = compressor.decoder().config();
-  if (c.lora.rank == 0 || !(decoder.fused_qkv || decoder.fused_gate_up)) return;
-  for (const auto& [name, tensor] : trained_tensors(compressor)) {
-    if (!is_adapter(name)) continue;
+  if ((decoder.fused_qkv || decoder.fused_gate_up) && has_adapters(compressor)) {
     throw Error({.what = "this base model stores several linear layers as one tensor, and PEFT has no such adapters",
                  .where = "compressor.lora",
-                 .expected = "compressor.lora.rank=0, or another base model",
+                 .expected = "another base model",
                  .found = decoder.family});
   }
 }
@@ -65,30 +68,29 @@ Json settings_json(const OpenRun& run, const std::string& base_name) {
   const auto bos = [&](const std::string& setting) {
     return setting == "yes" || (setting == "auto" && run.tokenizer->adds_bos);
   };
-  const TensorMap tensors = trained_tensors(compressor);
-  const bool adapts = std::any_of(tensors.begin(), tensors.end(), [](const auto& t) { return is_adapter(t.first); });
-  Json out = {
-      {"format", "precis-transformers"},
-      {"format_version", 1},
-      {"method", c.method},
-      {"form", c.form},
-      {"ratios", c.ratio.values},
-      {"segment_length", c.segment_length},
-      {"chunk", c.chunk},
-      {"slots", c.slots},
-      {"carrier", c.carrier},
-      {"positions", c.positions},
-      {"layout", c.layout},
-      {"mask", mask_json(mask_spec(c.mask))},
-      {"memory_rows", c.memory_rows},
-      {"memory_markers", c.memory_markers},
-      {"projector", c.projector},
-      {"encoder_bos", bos(c.encoder_bos)},
-      {"decoder_bos", bos(c.decoder_bos)},
-      {"context_bos", compressor.context_begins_with_bos()},
-      {"bos_id", run.tokenizer->bos_id},
-      {"end_ids", run.tokenizer->end_ids},
-      {"lora", adapts ? Json{{"rank", c.lora.rank}, {"alpha", c.lora.alpha}, {"targets", c.lora.targets}} : Json()}};
+  Json out = {{"format", "precis-transformers"},
+              {"format_version", 1},
+              {"method", c.method},
+              {"form", c.form},
+              {"ratios", c.ratio.values},
+              {"segment_length", c.segment_length},
+              {"chunk", c.chunk},
+              {"slots", c.slots},
+              {"carrier", c.carrier},
+              {"positions", c.positions},
+              {"layout", c.layout},
+              {"mask", mask_json(mask_spec(c.mask))},
+              {"memory_rows", c.memory_rows},
+              {"memory_markers", c.memory_markers},
+              {"projector", c.projector},
+              {"encoder_bos", bos(c.encoder_bos)},
+              {"decoder_bos", bos(c.decoder_bos)},
+              {"context_bos", compressor.context_begins_with_bos()},
+              {"bos_id", run.tokenizer->bos_id},
+              {"end_ids", run.tokenizer->end_ids},
+              {"lora", has_adapters(compressor)
+                           ? Json{{"rank", c.lora.rank}, {"alpha", c.lora.alpha}, {"targets", c.lora.targets}}
+                           : Json()}};
   const Json all = to_json(c);
   if (all.contains(c.method)) out[c.method] = all.at(c.method);
   out["templates"] = {{"context", run.config.data.context_template},
