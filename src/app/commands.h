@@ -143,7 +143,7 @@ void run_import(const ImportCommand& command, const CompressorRegistry& registry
 
 struct ExportCommand {
   RunOptions run;
-  std::string to, out, store;
+  std::string to, out, store, base_name;  // base_name: of the model card; empty: that of the file or folder
 };
 void run_export(const ExportCommand& command, const CompressorRegistry& registry);
 

@@ -27,14 +27,18 @@ void add_export(CommandLine& line) {
       [&line, c] { run_export(*c, line.registry()); });
   command.add_option("run", c->run.compressor, "run folder or exported compressor")->required();
   command
-      .add_option("--to", c->to,
-                  "precis: the compressor alone, ready to use; comprexit: the ComprExIT repository's format; "
-                  "peft: the LoRA adapter")
+      .add_option(
+          "--to", c->to,
+          "precis: the compressor alone, ready to use; transformers: a folder with adapter, other tensors, model "
+          "card and the Python code that compresses with them; comprexit: the ComprExIT repository's format; "
+          "peft: the LoRA adapter")
       ->required()
-      ->check(CLI::IsMember({"precis", "comprexit", "peft"}));
-  command.add_option("--store", c->store, "precis: dtype of the stored tensors; default: float32")
+      ->check(CLI::IsMember({"precis", "transformers", "comprexit", "peft"}));
+  command.add_option("--store", c->store, "with --to precis: dtype of the stored tensors; default: float32")
       ->check(CLI::IsMember({"float32", "bfloat16"}));
   command.add_option("--out", c->out, "folder to create")->required();
+  command.add_option("--base-name", c->base_name,
+                     "with --to transformers: the base model's name on the Hugging Face Hub; default: its file's name");
   add_checkpoint_option(command, c->run);
   command.add_option("--model", c->run.model, "base model; default: the model of its run");
   add_dtype_option(command, c->run);

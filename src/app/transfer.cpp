@@ -8,6 +8,7 @@
 #include "precis/core/strings.h"
 #include "precis/methods/authors_checkpoint.h"
 #include "precis/text/tokenizer.h"
+#include "transformers_folder.h"
 
 namespace precis {
 namespace fs = std::filesystem;
@@ -103,6 +104,7 @@ void run_export(const ExportCommand& c, const CompressorRegistry& registry) {
   write_folder_atomically(c.out, [&](const fs::path& folder) {
     if (c.to == "precis") return write_compressor_alone(folder, run, c);
     if (c.to == "peft") return save_peft_adapter(folder, *run.compressor);
+    if (c.to == "transformers") return write_transformers_folder(folder, run, c);
     const fs::path kept = fs::path(c.run.compressor) / fields_file;
     write_authors_checkpoint(folder, *run.compressor, fs::exists(kept) ? read_json(kept) : Json());
   });

@@ -51,6 +51,21 @@ whole="$(answer)"
 that "--stop '[x]' is the text with its brackets" test "$(answer --stop "[${whole:1:2}]")" = "$whole"
 that "--stop x is a stop text" test "$(answer --stop "${whole:1:2}")" != "$whole"
 
+# A folder for Python users; python/tests/test_export.py compares what its code computes.
+expect 0 'for_python' "$precis" export run --to transformers --out for_python --base-name org/base
+for file in README.md adapter_config.json adapter_model.safetensors compressor.json compressor.safetensors; do
+  that "export --to transformers writes $file" test -s for_python/$file
+done
+that "compress.py is the project's" cmp -s for_python/compress.py "$root/python/export/compress.py"
+expect 0 'base_model: "org/base"' cat for_python/README.md
+expect 1 '' grep -F -e "$root" -e "$work" for_python/README.md for_python/adapter_config.json for_python/compressor.json
+expect 2 'already exists' "$precis" export run --to transformers --out for_python
+expect 0 '"steps":0' "$precis" train run.dir=beacon train.steps=0 "${small[@]}" compressor.method=beacon
+expect 2 'does not have this method' "$precis" export beacon --to transformers --out refused
+expect 0 '"steps":0' "$precis" train run.dir=random train.steps=0 "${small[@]}" compressor.sac.anchor_selection=random
+expect 2 'does not have random anchors' "$precis" export random --to transformers --out refused
+that "a refused export leaves no folder" test -z "$(find . -maxdepth 1 -name '*refused*')"
+
 # Outputs that are not plain files.
 for words in "inspect $root/assets/small-decoder" "train --print-config"; do
   "$precis" $words > /dev/full 2>/dev/null
