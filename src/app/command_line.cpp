@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <map>
 
 #include "precis/config/schema.h"
 #include "precis/core/error.h"
@@ -11,9 +12,54 @@
 #include "precis/text/utf8.h"
 
 namespace precis {
+namespace {
+
+// An example or two for the end of each command's help.
+const std::map<std::string, std::vector<std::string>> examples = {
+    {"train", {"precis train --config configs/quickstart/sac.json run.dir=runs/mine compressor.ratio=8"}},
+    {"prepare", {"precis prepare books/ notes.jsonl.zst --tokenizer MODEL --out corpora/mine"}},
+    {"pretrain", {"precis pretrain --out runs/decoder --steps 9000"}},
+    {"train-tokenizer", {"precis train-tokenizer books/ --vocabulary 4096 --out runs/tokenizer"}},
+    {"eval",
+     {"precis eval --config configs/quickstart/eval.json eval.compressors=runs/mine run.dir=runs/report",
+      "precis eval --config configs/quickstart/eval.json eval.compressors= --memories FOLDER run.dir=runs/report"}},
+    {"sweep",
+     {"precis sweep --config configs/sweeps/pic.json --list",
+      "precis sweep --config configs/sweeps/pic.json --methods pic,icae --ratios 4,16 --seeds 1,2"}},
+    {"bench", {"precis bench model.path=MODEL bench.jobs=compress,train_step"}},
+    {"score", {"precis score dev-v1.1.json predictions.json --metric em"}},
+    {"compare", {"precis compare runs/report-1 runs/report-2"}},
+    {"compress",
+     {"precis compress --compressor runs/mine --text report.txt --out report.safetensors",
+      "precis compress --compressor runs/mine --append report.safetensors --text more.txt --out both.safetensors"}},
+    {"ask", {"precis ask --compressor assets/smollm2-sac-4x --text report.txt --full --question \"Who signed it?\""}},
+    {"generate", {"precis generate --compressor runs/mine --memory report.safetensors --question \"Who signed it?\""}},
+    {"serve", {"precis serve --compressor runs/mine --memories memories"}},
+    {"import", {"precis import FOLDER --from comprexit --model MODEL --out runs/theirs"}},
+    {"export",
+     {"precis export runs/mine --to precis --store bfloat16 --out mine",
+      "precis export runs/mine --to transformers --out mine-for-transformers"}},
+    {"inspect", {"precis inspect report.safetensors", "precis inspect runs/mine --attention report.txt"}},
+    {"mask", {"precis mask --length 16 compressor.mask.preset=pic-strict"}},
+    {"explain", {"precis explain train.lr"}},
+    {"methods", {"precis methods", "precis methods comprexit"}},
+    {"configs", {"precis configs show quickstart/sac", "precis configs copy quickstart/sac --to mine"}},
+    {"doctor", {"precis doctor"}},
+    {"tokenize", {"echo '\"some text\"' | precis tokenize --tokenizer MODEL"}},
+    {"synth", {"precis synth --out train.jsonl --count 1000 --seed 1"}},
+    {"completion", {"source <(precis completion bash)"}},
+};
+
+std::string examples_of(const std::string& command) {
+  const auto found = examples.find(command);
+  return found == examples.end() ? "" : cat("Examples:\n  ", join(found->second, "\n  "));
+}
+
+}  // namespace
 
 CommandLine::CommandLine(const CompressorRegistry& registry) : registry_(registry) {
   app_.require_subcommand(0, 1);
+  app_.option_defaults()->always_capture_default();  // --help shows them
   app_.set_version_flag("--version", PRECIS_VERSION);
   app_.add_flag("--print-schema", print_schema_, "print the configuration's JSON Schema");
   app_.add_flag("--print-docs", print_docs_, "print docs/config.md");
@@ -81,6 +127,7 @@ void CommandLine::explain_unknown(const std::vector<std::string>& words) const {
 
 CLI::App& CommandLine::add(const std::string& name, const std::string& about, std::function<void()> action) {
   CLI::App* command = app_.add_subcommand(name, about)->group(group_);
+  command->footer(examples_of(name));
   actions_.emplace_back(command, std::move(action));
   return *command;
 }

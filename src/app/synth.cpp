@@ -10,6 +10,8 @@
 namespace precis {
 
 void run_synth(const SynthCommand& c) {
+  const std::filesystem::path folder = std::filesystem::path(c.out).parent_path();
+  if (!folder.empty()) make_folder(folder);
   const auto& kinds = ruler_kinds();
   if (std::find(kinds.begin(), kinds.end(), c.passages.kind) == kinds.end()) {
     write_file_atomically(c.out, [&](std::ostream& stream) { write_synth(stream, c.passages); });

@@ -78,30 +78,19 @@ void add_serve(CommandLine& line) {
       ->check(CLI::IsMember({"same", "bfloat16"}));
   command.add_option("--device", c->run.device, "device: cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}));
   command.add_option("--threads", c->run.threads, "CPU threads; 0: all")->check(CLI::Range(0, 4096));
-  command.add_option("--memories", o.memories, "folder of the memories; created if missing")->capture_default_str();
-  command.add_option("--host", o.host, "address to listen on")->capture_default_str();
-  command.add_option("--port", o.port, "port to listen on; 0: any free one")
-      ->check(CLI::Range(0, 65535))
-      ->capture_default_str();
+  command.add_option("--memories", o.memories, "folder of the memories; created if missing");
+  command.add_option("--host", o.host, "address to listen on");
+  command.add_option("--port", o.port, "port to listen on; 0: any free one")->check(CLI::Range(0, 65535));
   command.add_option("--api-key-file", o.api_key_file, "file with one API key a line; clients must send one of them");
-  command.add_option("--memory-bytes", o.ram_bytes, "bytes of memories to keep in RAM")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  command.add_option("--max-body-bytes", o.most_body_bytes, "largest request")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  command.add_option("--memory-bytes", o.ram_bytes, "bytes of memories to keep in RAM")->check(CLI::NonNegativeNumber);
+  command.add_option("--max-body-bytes", o.most_body_bytes, "largest request")->check(CLI::PositiveNumber);
   command.add_option("--max-running", o.engine.most_running, "answers that are generated at the same time")
-      ->check(CLI::Range(1, 4096))
-      ->capture_default_str();
+      ->check(CLI::Range(1, 4096));
   command.add_option("--max-waiting", o.engine.most_waiting, "further requests that wait; beyond it they are refused")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
-  command.add_option("--connections", o.connections, "threads for connections")
-      ->check(CLI::Range(1, 4096))
-      ->capture_default_str();
+      ->check(CLI::Range(1, 1 << 20));
+  command.add_option("--connections", o.connections, "threads for connections")->check(CLI::Range(1, 4096));
   command.add_option("--grace-seconds", o.grace_seconds, "time for running requests after SIGTERM")
-      ->check(CLI::Range(0, 86400))
-      ->capture_default_str();
+      ->check(CLI::Range(0, 86400));
   add_segments_at_once(command, o.engine.segments_at_once);
 }
 

@@ -153,7 +153,7 @@ std::shared_ptr<Compressor> load_compressor(const fs::path& path, const Compress
                  .where = path.string(),
                  .expected = "a finished run folder or an exported compressor",
                  .hint = fs::exists(path / "checkpoints")
-                             ? "this run is not finished; run precis train again to resume it"
+                             ? "this run is not finished: resume it by precis train, or use --checkpoint last"
                              : ""});
   }
   require_trained_around(folder, decoder->fingerprint(), tokenizer.hash());

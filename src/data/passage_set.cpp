@@ -4,6 +4,7 @@
 
 #include "precis/core/error.h"
 #include "precis/core/hash.h"
+#include "precis/core/log.h"
 #include "precis/core/random.h"
 #include "precis/core/strings.h"
 #include "precis/data/templates.h"
@@ -23,9 +24,12 @@ PassageSet::PassageSet(const std::vector<Passage>& passages, const Tokenizer& to
     end = {eos_id_};
   }
   Hasher hasher;
+  int64_t long_contexts = 0, long_questions = 0;
   for (const auto& passage : passages) {
     Item item{context_ids(tokenizer, data, passage.context, with_bos), {}};
-    if (item.context.empty() || static_cast<int64_t>(item.context.size()) > data.max_context_tokens) continue;
+    const bool is_long = static_cast<int64_t>(item.context.size()) > data.max_context_tokens;
+    long_contexts += is_long ? 1 : 0;
+    if (item.context.empty() || is_long) continue;
     for (const auto& question : passage.questions) {
       const TemplateFields fields{passage.context, question.text, question.answers.front()};
       TokenIds query = encode_template(tokenizer, data.query_template, {fields.context, fields.question, ""});
@@ -33,6 +37,8 @@ PassageSet::PassageSet(const std::vector<Passage>& passages, const Tokenizer& to
       answer.insert(answer.end(), end.begin(), end.end());
       if (static_cast<int64_t>(query.size() + answer.size()) <= data.max_task_tokens)
         item.questions.emplace_back(std::move(query), std::move(answer));
+      else
+        ++long_questions;
     }
     if (item.questions.empty()) continue;
     hasher.update(item.context.data(), item.context.size() * sizeof(int64_t));
@@ -48,6 +54,10 @@ PassageSet::PassageSet(const std::vector<Passage>& passages, const Tokenizer& to
                  .expected = cat("at most ", data.max_context_tokens, " tokens (data.max_context_tokens)")});
   }
   hash_ = hasher.hex();
+  if (long_contexts + long_questions > 0)
+    log::info(cat("left out of training: ", long_contexts, " contexts of more than ", data.max_context_tokens,
+                  " tokens (data.max_context_tokens), ", long_questions, " questions of more than ",
+                  data.max_task_tokens, " with their answers (data.max_task_tokens)"));
 }
 
 TrainingSet::Part PassageSet::part(int64_t member, Task task, uint64_t seed, int64_t, int64_t place) const {

@@ -119,7 +119,15 @@ expect 2 'another method' "${evaluate[@]}" eval.memories=empty
 mkdir one && cp "$(ls pic-memories/*.safetensors | head -n 1)" one/
 expect 1 'no memory of a context of .* tokens' "${evaluate[@]}" eval.memories=one
 
-# Finding the way.
+# Finding the way. Every command has an example, and its options are ones that the command has.
+for command in $("$precis" --help | sed -n 's/^  \([a-z-]*\)  .*/\1/p'); do
+  "$precis" $command --help > help.txt
+  that "$command --help has an example" grep -q "^ *.*precis $command" help.txt
+  for option in $(sed -n '/^Examples:/,$p' help.txt | grep -o -e ' --[a-z-]*'); do
+    that "$command has $option of its example" bash -c "sed '/^Examples:/,\$d' help.txt | grep -q -e '$option'"
+  done
+done
+expect 0 '\[64\]' "$precis" generate --help
 expect 0 'sac .*anchor' "$precis" methods
 expect 0 'compressor.sac.attention .*"full"' "$precis" methods sac
 expect 0 'compressor.mask.preset .*"pic-local" .*"pic"' "$precis" methods pic
