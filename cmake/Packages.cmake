@@ -3,7 +3,8 @@
 option(PRECIS_BUNDLE_LIBTORCH "Install LibTorch's libraries with the program, in lib/precis (for packages)" OFF)
 if(PRECIS_BUNDLE_LIBTORCH)
   file(GLOB _libraries "${LibTorch_LIBRARY_DIR}/lib*.so*")
-  list(FILTER _libraries EXCLUDE REGEX "python|_ops|backend|jit|torchbind|shm|global_deps")
+  list(FILTER _libraries EXCLUDE REGEX
+    "/lib(torch_python|aoti_custom_ops|backend_with_compiler|jitbackend_test|torchbind_test|shm|torch_global_deps)[^/]*$")
   install(FILES ${_libraries} DESTINATION ${CMAKE_INSTALL_LIBDIR}/precis)
   set_target_properties(precis_program PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}/precis")
 endif()

@@ -18,6 +18,7 @@ for set in new_wiki reddit nq squad; do ln -sf "$qa/$set.jsonl.gz" "$data/$set.j
   "$precis" synth --out "$data/generated-4.jsonl" --seed 1 --count 1000 --split train --entities 4
 [ -f "$data/generated-eval.jsonl" ] || "$precis" synth --out "$data/generated-eval.jsonl" --seed 1 --count 100 --split eval
 
+"$precis" train --config configs/shipped/smollm2-sac-4x-first.json
 for name in smollm2-sac-4x small-comprexit-4x; do
   "$precis" train --config "configs/shipped/$name.json"
   [ -d "runs/shipped/$name/shipped" ] ||
