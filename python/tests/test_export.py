@@ -115,7 +115,7 @@ def export(settings: str, passages: Path, work: Path, decoder: Decoder) -> Expor
     run, text, file = work / "run", work / "text.txt", work / "memory.safetensors"
     make_run(settings, passages, run)
     text.write_text(json.loads(passages.read_text().splitlines()[5])["context"])
-    call(PRECIS, "export", str(run), "--to", "transformers", "--out", str(work / "exported"), "--threads", "1")
+    call(PRECIS, "export", str(run), "--to", "transformers", "--out", str(work / "exported"))
     options = ["--compressor", str(run), "--threads", "1"]
     call(PRECIS, "compress", *options, "--text", str(text), "--out", str(file))
     line = call(
