@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs and builds, then two things on a real model:
-# 1. Asks a page of text through a memory of a quarter its size, with a trained compressor that is part of the repository,
-#    beside the same questions to the whole page.
-# 2. Trains PIC, its unchunked baseline (ICAE) and SAC at 4x for equal time on generated passages, then answers held-out
-#    questions from their memories and, for reference, from full, no and truncated context.
+# Installs and builds, then two things:
+# 1. Asks two texts through memories of a quarter their size, with trained compressors that are part of the repository,
+#    beside the same questions to the whole text.
+# 2. On a real model: trains PIC, its unchunked baseline (ICAE) and SAC at 4x for equal time on generated passages, then
+#    answers held-out questions from their memories and, for reference, from full, no and truncated context.
 #   scripts/quickstart.sh [--demo] [--seed N] [--seconds N]     (defaults: seed 1, 180 s of training each)
 #   --demo: only the first
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -27,7 +27,13 @@ precis=build/release/bin/precis
 data=runs/quickstart/data
 runs=runs/quickstart/seed-$seed
 
-say "A page of text as a memory of a quarter its size, and questions to both (about half a minute)"
+say "A text as a memory of a quarter its size, and questions to both (a minute)"
+say "1. A small decoder, and a compressor trained for texts of this kind"
+"$precis" --quiet ask --compressor assets/small-comprexit-4x --text assets/demo/company.txt --full \
+  --question "What does Ulonia Company sell?" \
+  --question "What colour are the vans of Ulonia Company?" \
+  --question "Who is the director of Ulonia Company?"
+say "2. A page about the Eddystone Lighthouse, SmolLM2-135M, and a compressor trained for 500 steps: a sketch, often wrong"
 "$precis" --quiet ask --compressor assets/smollm2-sac-4x --text assets/demo/eddystone.txt --full \
   --question "Who built the first lighthouse?" \
   --question "How old was Henry Hall?" \
