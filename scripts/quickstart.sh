@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs and builds, then two things:
-# 1. Asks two texts through memories of a quarter their size, with trained compressors that are part of the repository,
-#    beside the same questions to the whole text.
+# 1. Asks a text through a memory of a quarter its size, with a trained compressor that is part of the repository, beside
+#    the same questions to the whole text.
 # 2. On a real model: trains PIC, its unchunked baseline (ICAE) and SAC at 4x for equal time on generated passages, then
 #    answers held-out questions from their memories and, for reference, from full, no and truncated context.
 #   scripts/quickstart.sh [--demo] [--seed N] [--seconds N]     (defaults: seed 1, 180 s of training each)
@@ -27,21 +27,15 @@ precis=build/release/bin/precis
 data=runs/quickstart/data
 runs=runs/quickstart/seed-$seed
 
-say "A text as a memory of a quarter its size, and questions to both (a minute)"
-say "1. A small decoder, and a compressor trained for texts of this kind"
+say "A text as a memory of a quarter its size, and questions to both: a small decoder, and a compressor trained for such texts"
 "$precis" --quiet ask --compressor assets/small-comprexit-4x --text assets/demo/company.txt --full \
   --question "What does Ulonia Company sell?" \
   --question "What colour are the vans of Ulonia Company?" \
   --question "Who is the director of Ulonia Company?"
-say "2. A page about the Eddystone Lighthouse, SmolLM2-135M, and a compressor trained for 500 steps: a sketch, often wrong"
-"$precis" --quiet ask --compressor assets/smollm2-sac-4x --text assets/demo/eddystone.txt --full \
-  --question "Who built the first lighthouse?" \
-  --question "How old was Henry Hall?" \
-  --question "What did Smeaton take as his model?"
 cat >&2 <<END
 
-Ask more, or another text:
-  $precis ask --compressor assets/smollm2-sac-4x --text assets/demo/eddystone.txt
+The same on a page of real text around SmolLM2-135M, by a compressor that was trained for 500 steps only and is often wrong:
+  $precis ask --compressor assets/smollm2-sac-4x --text assets/demo/eddystone.txt --full
 END
 [ -z "$demo_only" ] || exit 0
 
